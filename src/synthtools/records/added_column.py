@@ -1,4 +1,4 @@
-"""A field that a tool adds to records: its values, on their way to JSON or Arrow."""
+"""A field that a tool adds to records, to be written as JSON or Arrow."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from synthtools.records.jsonl import json_bytes
 
-# What an added field holds, per record; ``records.nested_columns`` maps each to an Arrow type.
+# The type of an added field's values; ``records.nested_columns`` maps each to an Arrow type.
 #   ids: int32 array; hashes: uint32 array; logprobs: float32 array, NaN where a token has none;
-#   vector: float32 array, as long as every other of the column;
+#   vector: float32 array, of the same length for all records;
 #   candidates: (present, ids, logprobs): bool array [tokens], int32 and float32 arrays
 #   [tokens present, k]; written as {"ids": […], "logprobs": […]} or null per token
 FieldKind = Literal["float", "int", "string", "ids", "hashes", "logprobs", "vector", "candidates"]
@@ -20,7 +20,7 @@ FieldKind = Literal["float", "int", "string", "ids", "hashes", "logprobs", "vect
 
 @dataclass(frozen=True)
 class Column:
-    """Values of one added field, one per record; None where a record has none."""
+    """Values of an added field, one per record; None for a record without one."""
 
     kind: FieldKind
     values: Sequence[Any]
@@ -29,7 +29,7 @@ class Column:
         return Column(self.kind, [self.values[i] for i in indices])
 
     def sizes(self) -> np.ndarray:
-        """About how many bytes each value takes, int64."""
+        """Approximate bytes of each value, int64."""
         size = _SIZES.get(self.kind, lambda value: 8)
         return np.array([8 if v is None else size(v) for v in self.values], np.int64)
 

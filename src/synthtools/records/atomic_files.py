@@ -1,4 +1,4 @@
-"""Files written beside their name and renamed when complete, by one process at a time."""
+"""Files written under a temporary name and renamed when complete, by one process at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from synthtools.records.remote_paths import RemotePath
 
 @contextmanager
 def write_errors(name: str | Path | RemotePath) -> Iterator[None]:
-    """Turns what the system says of a write into one line."""
+    """Turns operating-system errors of a write into one line."""
     try:
         yield
     except OSError as error:
@@ -34,12 +34,12 @@ def write_errors(name: str | Path | RemotePath) -> Iterator[None]:
 
 
 def special(path: Path) -> int | None:
-    """A descriptor for what is no file of its own: a device, a pipe, or the name of a descriptor.
+    """A descriptor for a special file: a device, a pipe, or a name such as /dev/stdout.
 
-    Such a thing is written to as it is. To rename a file over it would break it for everyone.
+    These are written in place: renaming a file over them would break them for other programs.
 
     Returns:
-        None where the name is that of a file, there or not.
+        None for a regular file, existing or not.
     """
     open_already = _open_already(path)
     if open_already is not None:
@@ -54,7 +54,7 @@ def special(path: Path) -> int | None:
 
 
 def _open_already(path: str | Path) -> int | None:
-    # Not resolved: /dev/stdout is a link to whatever file the shell has redirected it to.
+    # Not resolved: /dev/stdout is a link to the file that the shell redirected it to.
     name = os.path.abspath(path)
     match = _DESCRIPTOR.fullmatch(_STANDARD.get(name, name))
     return int(match[1]) if match else None
@@ -64,8 +64,7 @@ _STANDARD = {"/dev/stdout": "/dev/fd/1", "/dev/stderr": "/dev/fd/2"}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/([0-9]+)")
 
 
-# Where the files lie that are claimed for as long as a command runs, and which they are (device and
-# inode of one that is there).
+# Files claimed for as long as a command runs: paths, and device and inode of those that exist.
 _CLAIMED: ContextVar[Mapping[str, tuple[int, int] | None]] = ContextVar(
     "claimed", default=MappingProxyType({})
 )
@@ -73,30 +72,30 @@ _CLAIMED: ContextVar[Mapping[str, tuple[int, int] | None]] = ContextVar(
 
 @contextmanager
 def claimed(beside: Iterable[tuple[str, str]], output: str = "-") -> Iterator[None]:
-    """Claims files that a command writes beside its output, so that it is refused at its beginning.
+    """Claims the files that a command writes beside its output, so that conflicts are errors at the start.
 
     Args:
-        beside: (option, file) of each; output: the command's own, which is compared alone, for it is
-            the caller has claimed it.
+        beside: (option, file) of each.
+        output: the command's output; only compared, since the caller has claimed it.
 
     Raises:
         UsageError: two options name one file.
-        OutputInUseError: another run writes one.
-        SynthError: a name is a directory's, or cannot be written.
+        OutputInUseError: another run writes one of them.
+        SynthError: one is a directory, or cannot be written.
     """
     places = {_whereabouts(output): "-o"} if _is_file(output) else {}
     claims: dict[str, tuple[int, int] | None] = {}
     with ExitStack() as stack:
         for option, name in beside:
             if not _is_file(name):
-                continue  # a device; the error of a directory comes when it is opened
+                continue  # a device; for a directory the error comes on opening
             place = _whereabouts(name)
             if place in places:
                 raise UsageError(
                     f"{option} {name}: is the file of {places[place]} too; name another"
                 )
             places[place] = option
-            # A folder that is not there may be made by the run.
+            # The run may create a missing folder.
             if os.path.isdir(os.path.dirname(place)):
                 with write_errors(name):
                     stack.enter_context(OutputLock.of_file(Path(name)))
@@ -117,7 +116,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def refuse_claimed(name: str, status: os.stat_result) -> None:
-    """Raises SynthError where an input is a file that the command writes beside its output."""
+    """Raises SynthError if an input is also written beside the output."""
     if _identity(status) in _CLAIMED.get().values():
         raise SynthError(f"{name}: is both input and output; write to another file")
 
@@ -127,37 +126,37 @@ def _whereabouts(name: str | Path) -> str:
     return os.path.join(os.path.realpath(folder), name)
 
 
-# Files begun and neither committed nor aborted. A signal may come between any two steps of a
-# program, so that the thread that began a file may never learn its name.
+# Files neither committed nor aborted yet. A signal may come at any time, before the thread that
+# started a file knows its name.
 _BEGUN: set[Path] = set()
 
 
 def remove_unfinished() -> None:
-    """Removes what an interrupted program has begun to write, and lets others write."""
+    """Removes the unfinished files of an interrupted program, and releases their claims."""
     while _BEGUN:
         try:
             _BEGUN.pop().unlink(missing_ok=True)
         except OSError:
-            pass  # the disk became read-only, or was never anything else
+            pass  # a read-only disk
     release_all()
 
 
 class AtomicFile:
-    """A file that stands under its name only once it is whole; while it is written it is claimed.
+    """A file that appears under its name when it is complete, and is claimed while it is written.
 
-    A device or a pipe is written to as it is (see ``special``).
+    A device or a pipe is written in place (see ``special``).
 
     Args:
         path: the final name.
         force: replace an existing file.
         claimed: the caller holds the claim on it, or on its folder.
-        same: the name may be taken by a file of the very content that is written, which an earlier
-            run that was killed just then has left.
+        same: an existing file is accepted if it has the same content; a run killed just after the
+            rename leaves one.
 
     Raises:
         OutputInUseError: another run writes it.
-        OutputExistsError: the name is taken and ``force`` is not given.
-        SynthError: the folder is missing or may not be written to.
+        OutputExistsError: the file exists, without ``force``.
+        SynthError: the folder is missing or not writable.
     """
 
     def __init__(
@@ -199,7 +198,7 @@ class AtomicFile:
             self.file.write(data)
 
     def restart(self) -> Path:
-        """Begins the content again; what was written before can be read from the returned path."""
+        """Starts the content over; the old content can be read from the returned path."""
         assert self._temporary is not None
         self.file.close()
         self._spares.append(self._temporary)
@@ -207,14 +206,14 @@ class AtomicFile:
         return self._spares[-1]
 
     def settle(self) -> None:
-        """Makes the content durable, not yet under its name: ``commit`` then has nothing to write."""
+        """Flushes the content to disk, so that ``commit`` only has to rename."""
         with write_errors(self.path):
             self.file.flush()
             if self._temporary is not None:
                 os.fsync(self.file.fileno())
 
     def commit(self) -> None:
-        """Makes the content durable under its name."""
+        """Flushes the content to disk and renames the file."""
         self.settle()
         with write_errors(self.path):
             self.file.close()
@@ -243,15 +242,15 @@ class AtomicFile:
             self._claim.release()
 
     def abort(self) -> None:
-        """Leaves nothing behind."""
+        """Removes the temporary file."""
         try:
             self.file.close()
         except OSError:
-            pass  # a full disk fails at the close too; the content is thrown away all the same
+            pass  # closing may fail on a full disk; the content is discarded anyway
         try:
             self._remove([*self._spares, *([self._temporary] if self._temporary else [])])
         except OSError:
-            pass  # a disk that became read-only keeps it; the cause of the abort is reported
+            pass  # a read-only disk; the cause of the abort is reported
         self._release()
 
     @staticmethod
@@ -262,12 +261,12 @@ class AtomicFile:
 
 
 class SentFile(AtomicFile):
-    """A file that is written here (in TMPDIR) and stands by its URL only once it is whole.
+    """A file that is written to TMPDIR and uploaded to its URL when complete.
 
-    There is no claim on it: a store knows no locks that die with their process.
+    It is not claimed: object stores have no locks that end with their process.
 
     Raises:
-        OutputExistsError: there is one, and ``force`` is not given.
+        OutputExistsError: the file exists, without ``force``.
         SynthError: it cannot be written.
     """
 
@@ -307,7 +306,7 @@ class SentFile(AtomicFile):
 def begun(
     path: Path | RemotePath, force: bool = False, claimed: bool = False, same: bool = False
 ) -> AtomicFile:
-    """A file to be written, here or by its URL (see ``AtomicFile``)."""
+    """A local or remote file to be written (see ``AtomicFile``)."""
     if isinstance(path, RemotePath):
         return SentFile(path, force)
     return AtomicFile(path, force, claimed, same)
@@ -316,7 +315,7 @@ def begun(
 def write_whole(
     path: Path | RemotePath, content: bytes, force: bool = True, claimed: bool = False
 ) -> None:
-    """Writes a small file at once, atomically (see ``AtomicFile``)."""
+    """Writes a small file atomically (see ``AtomicFile``)."""
     file = begun(path, force, claimed)
     try:
         file.write(content)

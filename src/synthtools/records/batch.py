@@ -1,7 +1,7 @@
-"""The batch: neighbouring records of one shard, in the form they were read in.
+"""A batch: consecutive records of one shard, in the form in which they were read.
 
-Fields that a tool adds lie over the records and are woven in only when they are written, so that
-JSON keeps its bytes, Arrow keeps its types, and numbers go from numpy to either without a detour.
+Fields that a tool adds are kept apart and merged only on writing, so that JSON keeps its bytes, Arrow its
+types, and numpy arrays are written to either directly.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ Indices = Sequence[int] | np.ndarray
 
 @dataclass
 class Batch(ABC):
-    """Neighbouring records of one shard.
+    """Consecutive records of one shard.
 
     Attributes:
-        source: the shard's name, for messages; sources: of each record, where they are of several.
+        source: the shard's name, for messages; sources: of each record, if they are from several.
         numbers: line or row of each record in its shard, from 1.
-        ordinals: int64, place of each record in the whole input, from 0, bad records counted; set
+        ordinals: int64, index of each record in the whole input, from 0, bad records counted; set
             by ``reader``.
-        added: fields to weave in when the records are written.
-        tally: integers per record that the output sums into its report (name → int64 array).
+        added: fields to add when the records are written.
+        tally: integers per record that the output sums for the report (name → int64 array).
     """
 
     source: str
@@ -52,12 +52,12 @@ class Batch(ABC):
 
     @abstractmethod
     def column(self, name: str) -> list[Any]:
-        """The field's value of each record as read, ``MISSING`` where a record lacks it: what it has
-        by that name, else at the path that the name is."""
+        """The field's value in each record as read, ``MISSING`` if a record lacks it. The name is that of
+        a field, otherwise a path."""
 
     @abstractmethod
     def field_names(self, index: int) -> list[str]:
-        """Names of the fields of one record."""
+        """Field names of one record."""
 
     @abstractmethod
     def raw(self, index: int) -> bytes:
@@ -68,30 +68,30 @@ class Batch(ABC):
 
     @abstractmethod
     def select(self, names: list[str]) -> Batch:
-        """Only the named fields, in that order, as they were written. KeyError where one lacks."""
+        """Only the named fields, in that order, as they were written. KeyError if one is missing."""
 
     @abstractmethod
     def json_lines(self) -> Sequence[bytes]:
-        """Each record as one JSON object without a newline; untouched records byte for byte."""
+        """Each record as one JSON object without newline; unmodified records byte for byte."""
 
     @abstractmethod
     def piece(self) -> TablePiece:
-        """The records as rows with the narrowest types that change no value."""
+        """The records as rows, with the narrowest types that preserve all values."""
 
     @abstractmethod
     def woven(self) -> Self:
-        """The batch as if it had been read with the added fields in its records."""
+        """The batch with the added fields merged into its records."""
 
     @abstractmethod
     def sizes(self) -> np.ndarray:
-        """About how many bytes each record has as it was read, int64; a function of it alone."""
+        """Approximate bytes of each record as read, int64; depends only on the record."""
 
     def written_sizes(self) -> np.ndarray:
         """Like ``sizes``, with the added fields."""
         return sum((column.sizes() for column in self.added.values()), start=self.sizes())
 
     def take(self, indices: Indices) -> Self:
-        """The records at the indices, with what was added to them."""
+        """The records at the indices, with their added fields."""
         taken = self._take_records(indices)
         taken.numbers = self.numbers[indices]
         taken.sources = None if self.sources is None else self.sources[indices]
@@ -101,14 +101,14 @@ class Batch(ABC):
         return taken
 
     def fault(self, index: int, reason: str, kind: str | None = None) -> RecordError:
-        """What is wrong with one record."""
+        """An error about one record."""
         source = self.source if self.sources is None else self.sources[index]
         return RecordError(source, int(self.numbers[index]), reason, self.raw(index), kind)
 
     def adding(
         self, columns: dict[str, Column], tally: dict[str, np.ndarray] | None = None
     ) -> Self:
-        """The batch with fields set (a field that is there already is replaced in its place)."""
+        """The batch with fields set (an existing field keeps its position)."""
         return replace(self, added={**self.added, **columns}, tally={**self.tally, **(tally or {})})
 
 
@@ -117,7 +117,7 @@ class _Missing:
         return "missing"
 
     def __reduce__(self) -> str:
-        return "MISSING"  # the very same in every process: it is known by its identity
+        return "MISSING"  # the same object in every process: it is compared by identity
 
 
 MISSING = _Missing()
@@ -129,9 +129,9 @@ class JsonBatch(Batch):
 
     Attributes:
         lines: valid JSON objects.
-        parsed: the objects, where they have been parsed already.
-        scanned: some of their fields as JSON text, None where a record lacks one.
-        from_rows: some of the lines were made of rows.
+        parsed: the objects, if already parsed.
+        scanned: some fields as JSON text, None if a record lacks one.
+        from_rows: some of the lines were converted from rows.
     """
 
     lines: Sequence[bytes] = field(default_factory=list)
@@ -161,7 +161,7 @@ class JsonBatch(Batch):
             values = [value_of(record, name, MISSING) for record in self.objects]
         if float in map(type, values):
             for index, value in enumerate(values):
-                # Perhaps an integer beyond 64 bits: two such ids must not become one.
+                # It may be an integer beyond 64 bits, and two ids must not collide.
                 if type(value) is float and abs(value) >= 1 << 63:
                     values[index] = value_of(self._exactly(index), name, MISSING)
         return values
@@ -175,16 +175,16 @@ class JsonBatch(Batch):
         return [MISSING if text is None else next(values) for text in texts]
 
     def _exactly(self, index: int) -> dict[str, Any]:
-        """A record with every integer exact."""
+        """A record with exact integers."""
         return self._parsed(index, jsonl.parse_exactly)
 
     def _parsed(
         self, index: int, parse: Callable[[bytes], dict[str, Any]] = jsonl.parse_object
     ) -> dict[str, Any]:
-        """A record of what was scanned only so far.
+        """A record, parsed on demand.
 
         Raises:
-            RecordError: an integer has more digits than Python converts.
+            RecordError: an integer has more digits than Python allows.
         """
         line = self.lines[index]
         try:
@@ -223,7 +223,7 @@ class JsonBatch(Batch):
             new = {}
             for name, column in self.added.items():
                 value = column.values[index]
-                # A string that is set to what it was keeps the spelling it had.
+                # A string set to its old value keeps its spelling.
                 if column.kind != "string" or value_of(record, name, MISSING) != value:
                     new[name] = column.json(index)
             try:

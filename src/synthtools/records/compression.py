@@ -1,4 +1,4 @@
-"""gzip and zstd as readable streams: bounded memory whatever the data claims, truncation noticed."""
+"""gzip and zstd as readable streams: bounded memory for any data, and truncation is detected."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from synthtools.errors import SynthError
 # step can inflate to (here 128 MiB) while ordinary data still moves at the decoder's speed.
 _PIECE = 4096
 
-# Windows as large as the format allows are read (zstd --long=31); memory follows what is really
-# used of them.
+# The largest windows that the format allows are accepted (zstd --long=31); memory follows their actual use.
 _ZSTD_WINDOW = 1 << 31
 
 
@@ -41,7 +40,7 @@ _CODECS = {
 
 
 def compression_of(head: bytes) -> str | None:
-    """The compression that the first bytes of a file announce: ``gzip``, ``zstd`` or None."""
+    """The compression of a file by its first bytes: ``gzip``, ``zstd`` or None."""
     for name, (_, magic) in _CODECS.items():
         if head.startswith(magic):
             return name
@@ -60,8 +59,8 @@ class DecompressingReader:
         name: the file's name, for errors.
 
     Raises:
-        SynthError: from ``read1``, when the stream is damaged or ends inside a member; what was
-            sound before that has been returned by then.
+        SynthError: from ``read1``, if the stream is damaged or ends inside a member, after all intact
+            content before it has been returned.
     """
 
     def __init__(self, raw: BufferedIOBase, codec: str, name: str) -> None:
@@ -77,13 +76,13 @@ class DecompressingReader:
         self._failure: SynthError | None = None
 
     def read1(self, size: int) -> bytes:
-        """At most ``size`` bytes of content, as many as have come; ``b""`` at the end."""
+        """At most ``size`` bytes of content, as many as are available; ``b""`` at the end."""
         pieces: list[bytes] = []
         have = 0
         while have < size:
             if self._given == len(self._content):
                 if have and self._position == len(self._pending):
-                    break  # more would have to be waited for
+                    break  # more would block
                 if not self._decode():
                     break
             piece = self._content[self._given : self._given + size - have]
@@ -95,13 +94,13 @@ class DecompressingReader:
         return b"".join(pieces)
 
     def peek(self, size: int) -> bytes:
-        """Some of the content that comes next, not taken; ``b""`` at the end and before a failure."""
+        """Some of the next content, without consuming it; ``b""`` at the end and before a failure."""
         while self._given == len(self._content) and self._decode():
             pass
         return self._content[self._given :]
 
     def _decode(self) -> bool:
-        """Makes the next piece the content; False at the end and at a failure."""
+        """Decodes the next piece; False at the end and at a failure."""
         if self._failure:
             return False
         self._content, self._given = b"", 0
@@ -118,16 +117,16 @@ class DecompressingReader:
         return self._failure is None
 
     def _begin_member(self) -> bool:
-        """False where there is none any more."""
+        """Starts the next member; False if there is none."""
         while self._more():
             if self._codec != "gzip" or self._pending[self._position] != 0:
                 self._decoder = self._new_decoder()
                 return True
-            self._position += 1  # padding, as tapes and block devices leave it
+            self._position += 1  # padding from tapes and block devices
         return False
 
     def _more(self) -> bool:
-        """Whether there are more compressed bytes; they are waited for."""
+        """Whether there are more compressed bytes; blocks until it is known."""
         if self._position == len(self._pending):
             self._pending, self._position = self._raw.read1(1 << 18), 0
         return bool(self._pending)
@@ -138,7 +137,7 @@ class DecompressingReader:
             content = self._decoder.decompress(piece)
         except MemoryError:
             raise
-        except Exception as error:  # zlib.error and zstandard.ZstdError share no base
+        except Exception as error:  # zlib.error and zstandard.ZstdError have no common base
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise self._failed("damaged", reason) from error
         if self._decoder.eof:

@@ -18,27 +18,27 @@ from synthtools.records.inputs import Shard
 from synthtools.records.shard_block import ShardBlock
 from synthtools.records.text_lines import LONGEST, JsonLine, bounded_lines, json_line
 
-# Characters of one value [ours]; more is a quote that was never closed.
+# Maximal characters of a value [ours]; a longer one has an unclosed quote.
 _LONGEST_VALUE = 1 << 26
 
 
 def csv_rows(text: TextIO, name: str, kind: str, encoding: str | None) -> Iterator[JsonLine]:
-    """The records of a table, each at the line that it begins on.
+    """The records of a table, each with the number of its first line.
 
-    In CSV whose header has no comma, semicolons or tabs part the values, as spreadsheets write where
-    the comma is a decimal mark.
+    If a CSV header has no comma, the separator is a semicolon or tab, as in files from spreadsheets in
+    locales with a decimal comma.
 
     Args:
         kind: ``csv`` or ``tsv``.
 
     Raises:
-        SynthError: there is no header that names each field once.
+        SynthError: the header is missing, or names a field twice.
     """
     csv.field_size_limit(_LONGEST_VALUE)
     lines = bounded_lines(text, name)
     head = next(lines, "")
     apart = "\t" if kind == "tsv" else next((c for c in ",;\t" if c in head), ",")
-    taken: list[str] = []  # lines of the record that is being read
+    taken: list[str] = []  # lines of the current record
 
     def noted() -> Iterator[str]:
         for line in chain([head] if head else [], lines):
@@ -94,24 +94,24 @@ def _plain(error: csv.Error, lines: int) -> str:
 
 
 _CHUNK = 1 << 18
-# A string, what gives an array its shape, or a string whose end has not come yet.
+# A string, a structural character, or a string whose end has not been read yet.
 _TOKEN = re.compile(rb'"(?:[^"\\\n]++|\\[^\n])*+"|[\[\]{},]|"', re.DOTALL)
-# From the first of several blanks only: tried from each, a long run of blanks would cost its square.
+# Only from the first of several blanks: tried from each, a long run of blanks would take quadratic time.
 _LINE_END = re.compile(rb"(?<![ \t\r])[ \t\r]*+\n[ \t\r\n]*+")
 
 
 def array_elements(read: Callable[[int], bytes], name: str) -> Iterator[JsonLine]:
-    """The elements of an array, whatever they are, on a line each.
+    """The elements of an array, of any kind, as one line each.
 
     Args:
-        read: gives so many bytes of the array's text, in UTF-8, fewer at its end.
+        read: returns so many bytes of the array's text in UTF-8, fewer at its end.
 
-    Memory: some 256 KB, or twice the longest element.
+    Memory: 256 KB, or twice the longest element.
 
     Raises:
-        SynthError: what is read is not one whole array.
+        SynthError: the text is not exactly one complete array.
     """
-    held, start, at = b"", 0, 0  # bytes; where the element begins; how far they have been looked at
+    held, start, at = b"", 0, 0  # bytes; start of the element; scanned up to here
     depth = number = 0
     while data := read(max(_CHUNK, len(held) - start)):
         held, at, start = held[start:] + data, at - start, 0
@@ -166,15 +166,15 @@ def _broken(name: str, number: int, why: str) -> SynthError:
 def blocks(
     stream: BufferedReader | DecompressingReader, raw: RawIOBase, shard: Shard, batch_bytes: int
 ) -> Iterator[ShardBlock]:
-    """Blocks of what is no JSONL, as JSONL: a record at the number that it has in the file."""
-    number = 1  # of the next line
+    """Blocks of other formats as JSONL: each record at its line number in the file."""
+    number = 1  # the next line's
     broken = None
     json_blocks = _json_lines(stream, shard.format, shard.name)
     while broken is None:
         first, lines, faults, size = number, list[bytes](), dict[int, str](), 0
         try:
             while size < batch_bytes and (line := next(json_blocks, None)):
-                lines += [b""] * (line.number - number)  # lines on which no record begins
+                lines += [b""] * (line.number - number)  # lines without the start of a record
                 lines.append(line.json)
                 number = line.number + 1
                 size += len(line.json)
@@ -197,9 +197,9 @@ def _json_lines(
     """The records of a stream that is not JSONL in UTF-8.
 
     Args:
-        name: of the file, for errors, and the path field of plain text.
+        name: the file's, for errors and the path field of plain text.
 
-    Memory: a record.
+    Memory: one record.
 
     Raises:
         SynthError: the stream is damaged, or not of the format.
@@ -212,7 +212,7 @@ def _json_lines(
         elif kind == "text":
             yield from text_lines.documents(text, name, encoding, form.split)
         elif kind == "json" and begins_an_array(cast(Peekable, text.buffer)):
-            # Bytes that cannot be decoded stay what they are: the record's error says so.
+            # Undecodable bytes are kept, and reported as the record's error.
             def read(size: int) -> bytes:
                 return text.read(size).encode("utf-8", "surrogateescape")
 

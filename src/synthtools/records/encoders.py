@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class EncoderTarget(Protocol):
-    """What an encoder writes to; a file that can start over offers ``restart`` (see AtomicFile)."""
+    """The target of an encoder; files also have ``restart`` (see AtomicFile)."""
 
     file: BinaryIO
 
@@ -33,7 +33,7 @@ class EncoderTarget(Protocol):
 class Encoder(ABC):
     """Writes batches to one target in one format.
 
-    The bytes depend on the records alone, not on how they came in batches.
+    The bytes depend only on the records, not on their batches.
     """
 
     @abstractmethod
@@ -43,12 +43,12 @@ class Encoder(ABC):
     def close(self) -> None:
         """Completes the format (footer, last frame); the target stays open."""
 
-    def abandon(self) -> None:  # noqa: B027 (most formats have nothing to do)
-        """Writes no more: what was begun stays incomplete, for its readers to see."""
+    def abandon(self) -> None:  # noqa: B027 (most formats need nothing)
+        """Stops writing; the output stays visibly incomplete."""
 
 
 class _Plain:
-    """Compresses nothing."""
+    """No compression."""
 
     def compress(self, data: bytes) -> bytes:
         return data
@@ -58,7 +58,7 @@ class _Plain:
 
 
 def compressor(compression: str) -> Any:
-    """What compresses a stream of bytes: ``gz``, ``zst``, or not at all."""
+    """A compressor of a byte stream: ``gz``, ``zst``, or none."""
     if compression == "gz":
         return zlib.compressobj(6, zlib.DEFLATED, 31)
     if compression == "zst":
@@ -72,10 +72,10 @@ _QUOTED = re.compile('[",\t\r\n]')
 
 
 class CsvEncoder(Encoder):
-    """A header and a row a record: strings as they are, null as nothing, other values as JSON.
+    """A header and one row per record: strings as they are, null as an empty cell, other values as JSON.
 
-    The header names the fields in the order in which they came. Where a later record has one more, the
-    rows written so far are copied; on a pipe, where that cannot be done, it is an error.
+    The header lists the fields in order of first occurrence. If a later record has a new field, the rows
+    written so far are rewritten; on a pipe this is an error.
     """
 
     def __init__(self, target: EncoderTarget, form: str, nonfinite: Nonfinite) -> None:
@@ -110,11 +110,11 @@ class CsvEncoder(Encoder):
 
     def _row(self, values: Iterable[str]) -> bytes:
         cells = [f'"{v.replace(chr(34), chr(34) * 2)}"' if _QUOTED.search(v) else v for v in values]
-        line = self._apart.join(cells) or '""'  # an empty line is no row
+        line = self._apart.join(cells) or '""'  # an empty line would not be read as a row
         return line.encode("utf-8") + b"\n"
 
     def _widen(self, new: list[str]) -> None:
-        """Starts the table, or starts it over with more columns."""
+        """Starts the table, or restarts it with more columns."""
         written: Path | None = None
         if self._header:
             restart = getattr(self._target, "restart", None)
@@ -141,7 +141,7 @@ def _cell(value: bytes) -> str:
 
 
 def _rows_in(path: Path, apart: str) -> Iterator[list[str]]:
-    """The rows of a table that was written here, without its header."""
+    """The rows of a table written by ``CsvEncoder``, without its header."""
     with open(path, "rb") as file:
         codec = compression_of(file.peek(8))
         stream = file if codec is None else DecompressingReader(file, codec, str(path))
@@ -151,8 +151,7 @@ def _rows_in(path: Path, apart: str) -> Iterator[list[str]]:
         yield from rows
 
 
-# Rows are gathered to groups of this size before they are written: small enough to hold, large
-# enough for column readers.
+# Size of row groups: small enough for memory, large enough for column readers.
 _GROUP_BYTES = 64 << 20
 
 _LINES = ("jsonl", "csv", "tsv")
@@ -176,7 +175,7 @@ def encoder(form: str, target: EncoderTarget, nonfinite: Nonfinite) -> Encoder:
 
 
 class JsonlEncoder(Encoder):
-    """One JSON object a line; ``compression`` is ``""``, ``gz`` or ``zst``."""
+    """One JSON object per line; ``compression`` is ``""``, ``gz`` or ``zst``."""
 
     def __init__(self, target: EncoderTarget, compression: str, nonfinite: Nonfinite) -> None:
         self._nonfinite = nonfinite
@@ -196,9 +195,9 @@ class JsonlEncoder(Encoder):
 class TableEncoder(Encoder):
     """Parquet, an Arrow IPC file, or an Arrow IPC stream.
 
-    The schema comes from the records. Where later records need a wider one (a column that was null
-    so far, a number that is no integer), the rows written so far are copied into it; on a pipe,
-    where that cannot be done, it is an error.
+    The schema is inferred from the records. If later records need a wider one (a column that was null so
+    far, a fraction in a column of integers), the rows written so far are rewritten; on a pipe this is an
+    error.
     """
 
     def __init__(self, target: EncoderTarget, form: str) -> None:
@@ -222,12 +221,12 @@ class TableEncoder(Encoder):
         if self._writer is None:
             import pyarrow as pa
 
-            # Parquet wants a column even where there are no records.
+            # Parquet needs a column even without records.
             self._open(pa.schema([("text", pa.string())]))
         self._writer.close()
 
     def abandon(self) -> None:
-        # A Parquet writer that is thrown away would write its footer to the closed file.
+        # A discarded Parquet writer would write its footer to the closed file.
         if self._form == "parquet" and self._writer is not None:
             self._writer.is_open = False
 
@@ -242,7 +241,7 @@ class TableEncoder(Encoder):
             schema = piece_schema if schema is None else schemas.unify(schema, piece_schema)
         assert schema is not None
         if self._form == "parquet" and not schema.names and not last:
-            self._filled = 0  # Parquet needs a field: records without any wait for one that has
+            self._filled = 0  # Parquet needs a field: wait for a record with one
             return
         schema, tables = schemas.fitted(self._pending, schema)
         if self._writer is None:
@@ -291,8 +290,8 @@ class TableEncoder(Encoder):
             )
         self._writer.close()
         written = restart()
-        # Two passes: first see whether every old group fits, since one that does not makes its
-        # column JSON for all.
+        # Two passes: first check whether every old group fits; if one does not, its column becomes JSON
+        # for all.
         for group in _tables_in(written, self._form):
             schema, _ = schemas.fitted([schemas.TablePiece(group)], schema)
         self._open(schema)

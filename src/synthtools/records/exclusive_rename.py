@@ -1,4 +1,4 @@
-"""A rename that replaces nothing."""
+"""A rename that never overwrites."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _AT_FDCWD, _NOREPLACE = -100, 1
 
 
 def rename_new(source: Path, target: Path) -> None:
-    """Renames a file or directory to a name that must be free, and stays so until the very moment.
+    """Renames a file or directory to a name that must not exist; checked atomically.
 
     Raises:
-        FileExistsError: it is not; nothing was replaced.
+        FileExistsError: the name exists; nothing was overwritten.
         OSError
     """
     import ctypes
 
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except AttributeError:  # no Linux
+    except AttributeError:  # not Linux
         number = errno.ENOSYS
     else:
         names = os.fsencode(source), _AT_FDCWD, os.fsencode(target), _NOREPLACE
@@ -30,13 +30,13 @@ def rename_new(source: Path, target: Path) -> None:
         number = ctypes.get_errno()
     if number not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
         raise OSError(number, os.strerror(number), os.fspath(source), None, os.fspath(target))
-    # A kernel or a file system (NFS) without it.
+    # Kernels and file systems (NFS) without renameat2.
     try:
         os.link(source, target)
         os.unlink(source)
     except FileExistsError:
         raise
-    except OSError:  # no links to directories, nor on some file systems
+    except OSError:  # directories, and file systems without hard links
         if os.path.lexists(target):
             raise FileExistsError(
                 errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(target)

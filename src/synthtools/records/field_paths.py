@@ -1,6 +1,6 @@
 """Fields by path: ``meta.source``, ``messages[-1].content``, ``messages[role=user].content``.
 
-A field is what a record has by that very name; only where it has none is the name read as a path.
+A name is first looked up as a field; only if the record has none is it read as a path.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from synthtools.records.natural_order import same
 
 _NAME = re.compile(r'"((?:[^"\\]|\\.)*+)"|([^.\[\]"]++)')
 _BRACKET = re.compile(r'\[((?:"(?:[^"\\]|\\.)*+"|[^\]"])*+)\]')
-# Where a text with paths in it is not parted.
+# Parts of a text in which commas do not separate paths.
 QUOTED = r'"(?:[^"\\]|\\.)*+"'
 WHOLE = rf'{QUOTED}|\[(?:{QUOTED}|[^\]"])*+\]'
 _APART = re.compile(rf"{WHOLE}|,", re.DOTALL)
@@ -28,7 +28,7 @@ _CONDITION = re.compile(
 
 
 class AbsentError(Exception):
-    """There is nothing at this path."""
+    """The path leads nowhere."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ Step = str | ListIndex | ListMatch
 
 
 def unquoted(text: str) -> str:
-    """What stands between quotes: a backslash takes the next character as it is."""
+    """The content of quotes: a backslash escapes the next character."""
     return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
 
 
 def conditions(text: str) -> tuple[tuple[str, str], ...] | None:
-    """``a=1, "b c"="x, y"`` as names and values; None where it is no such list."""
+    """``a=1, "b c"="x, y"`` as names and values; None for any other text."""
     pairs: list[tuple[str, str]] = []
     at = 0
     while at < len(text) or not pairs or text[:at].rstrip().endswith(","):
@@ -76,7 +76,7 @@ def parse(path: str) -> tuple[Step, ...]:
     """The steps of a path: names between dots, ``[0]``, ``[-1]``, ``[name=value]``.
 
     Raises:
-        ValueError: it is no path; the message tells the position.
+        ValueError: not a path; the message gives the position.
     """
     steps: list[Step] = []
     at = 0
@@ -100,8 +100,7 @@ def parse(path: str) -> tuple[Step, ...]:
 
 @lru_cache(maxsize=1024)
 def inner_path(name: str) -> tuple[Step, ...]:
-    """The steps that a field's name stands for where no field has it; none where it is a plain name
-    or no path."""
+    """The steps of a name read as a path; none if it is a plain name or not a path."""
     try:
         steps = parse(name)
     except ValueError:
@@ -126,11 +125,11 @@ def _unclear(path: str, at: int) -> ValueError:
 
 
 def one_step(value: Any, step: Step) -> Any:
-    """What stands one step further in.
+    """The value one step further in.
 
     Raises:
-        AbsentError: nothing does.
-        ValueError: several things do.
+        AbsentError: there is none.
+        ValueError: there are several.
     """
     if isinstance(step, str):
         if not isinstance(value, dict) or step not in value:
@@ -156,14 +155,14 @@ def fits(one: dict[str, Any], step: ListMatch) -> bool:
 
 
 def walked(value: Any, steps: Sequence[Step]) -> Any:
-    """What stands at the end of a path; raises as ``one_step`` does."""
+    """The value at the end of a path; raises like ``one_step``."""
     for step in steps:
         value = one_step(value, step)
     return value
 
 
 def value_of(record: dict[str, Any], name: str, absent: Any) -> Any:
-    """What a record has by a name, else at the path that the name is; ``absent`` where it has neither."""
+    """A record's field of this name, otherwise the value at this path, otherwise ``absent``."""
     value = record.get(name, absent)
     if value is absent and (steps := inner_path(name)):
         value = value_at(record, steps, absent)
@@ -171,7 +170,7 @@ def value_of(record: dict[str, Any], name: str, absent: Any) -> Any:
 
 
 def value_at(value: Any, steps: Sequence[Step], absent: Any) -> Any:
-    """Like ``walked``; ``absent`` where nothing, or more than one thing, is there."""
+    """Like ``walked``; ``absent`` if there is no value, or more than one."""
     try:
         return walked(value, steps)
     except (AbsentError, ValueError):
@@ -179,9 +178,9 @@ def value_at(value: Any, steps: Sequence[Step], absent: Any) -> Any:
 
 
 def keys_to(value: Any, steps: Sequence[Step]) -> list[str | int] | None:
-    """The names and places (from 0) that lead along a path; None where it leads nowhere.
+    """The keys and indices (from 0) along a path; None if it leads nowhere.
 
-    The last may be a name that its object lacks.
+    The last may be a key that its object does not have yet.
     """
     keys: list[str | int] = []
     try:
@@ -203,18 +202,18 @@ def _place(values: list[Any], step: ListIndex | ListMatch, value: Any) -> int:
 
 
 def read_along(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, and the fields that those among them which are paths begin with."""
+    """The names, and for those that are paths, the fields that they start from."""
     roots = [steps[0] for name in names if (steps := inner_path(name))]
     return tuple(dict.fromkeys([*names, *(root for root in roots if isinstance(root, str))]))
 
 
 def parted(text: str) -> list[str]:
-    """Names between commas (not those within quotes and brackets), each without space around it."""
+    """Names separated by commas (outside of quotes and brackets), stripped of spaces."""
     cuts = [match.start() for match in _APART.finditer(text) if match[0] == ","]
     return [plain_name(text[a + 1 : b].strip()) for a, b in pairwise([-1, *cuts, len(text)])]
 
 
 def plain_name(name: str) -> str:
-    """The name without the quotes that it stands in as a whole."""
+    """The name without enclosing quotes."""
     steps = inner_path(name)
     return steps[0] if len(steps) == 1 and isinstance(steps[0], str) else name

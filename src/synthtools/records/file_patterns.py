@@ -1,4 +1,4 @@
-"""Files by a pattern: ``models/{share}-{seed}/report.json`` finds them and names what tells them apart."""
+"""Files matching a pattern such as ``models/{share}-{seed}/report.json``, with the values of its names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from synthtools.errors import SynthError, UsageError
 from synthtools.records import natural_order
 
-# Files of one call [ours].
+# Maximal number of files [ours].
 MOST = 100_000
 
 _NAME = re.compile(r"\{([^{}]*)\}")
@@ -19,22 +19,22 @@ _NAME = re.compile(r"\{([^{}]*)\}")
 
 @dataclass(frozen=True)
 class FileMatch:
-    """A file and what its pattern's names stand for in it, numbers as numbers."""
+    """A file and the values of the pattern's names in it, numbers as numbers."""
 
     path: str
     fields: dict[str, Any]
 
 
 def is_pattern(path: str) -> bool:
-    """Whether a path has names in braces."""
+    """Whether a path contains names in braces."""
     return "{" in path or "}" in path
 
 
 def names_of(pattern: str) -> list[str]:
-    """The names in a pattern, each once, in their order.
+    """The distinct names in a pattern, in order.
 
     Raises:
-        UsageError: a brace stands alone, a name is none, or two names touch.
+        UsageError: an unmatched brace, an invalid name, or two adjacent names.
     """
     names: list[str] = []
     end = -1
@@ -55,14 +55,14 @@ def names_of(pattern: str) -> list[str]:
 
 
 def matching(pattern: str) -> list[FileMatch]:
-    """The files that a pattern fits, in the natural order of what its names stand for.
+    """The files that match a pattern, in the natural order of its values.
 
-    A name stands for one or more characters other than ``/``, the fewest with which the whole path
-    fits; as in a shell, no name of a file that begins with a dot is fitted by one in braces.
+    A name matches one or more characters except ``/``, as few as possible; as in a shell, it does not
+    match a leading dot of a file name.
 
     Raises:
-        UsageError: it is no pattern, or a URL.
-        SynthError: it fits no file, or too many.
+        UsageError: not a valid pattern, or a URL.
+        SynthError: no file matches, or too many.
     """
     names = names_of(pattern)
     if "://" in pattern:
@@ -90,22 +90,22 @@ def matching(pattern: str) -> list[FileMatch]:
 
 
 def _expression(text: str) -> re.Pattern[str]:
-    """A pattern or a part of one; a name that comes again is the same again."""
+    """The regular expression of a pattern or part; a repeated name has the same value."""
     seen: set[str] = set()
 
     def group(name: str) -> str:
         if name in seen:
             return f"(?P={name})"
         seen.add(name)
-        return f"(?P<{name}>[^/]+?)"  # of several ways to fit, the first name is the shortest
+        return f"(?P<{name}>[^/]+?)"  # non-greedy: the first name is the shortest
 
-    parts = _NAME.split(text)  # names stand at odd places
+    parts = _NAME.split(text)  # names are at odd indices
     pieces = [group(part) if at % 2 else re.escape(part) for at, part in enumerate(parts)]
     return re.compile("".join(pieces), re.DOTALL)
 
 
 def _walk(parts: list[str], before: str) -> Iterator[str]:
-    """Paths of files that fit a pattern part by part, from one folder on."""
+    """Paths of files that match a pattern, directory by directory."""
     part, rest = parts[0], parts[1:]
     if not is_pattern(part):
         path = before + part

@@ -1,7 +1,7 @@
-"""The first record of an input, looked at before the work begins.
+"""Checks of each input's first record before the work starts.
 
-Nothing is taken from a file, nor from stdin that is one. Of a pipe only what lies in it already is looked
-at: it is kept for the reader to come, and nobody waits for a record.
+Files, also as stdin, are only peeked at. Of a pipe only what it already holds is checked and kept for the
+reader, without waiting for a record.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from synthtools.records.rejects import Rejects
 from synthtools.records.remote_paths import RemotePath
 from synthtools.records.shard_block import ShardBlock
 
-# Of more shards than these, as many at even distances [ours]; a store's object costs a request.
+# With more shards than this, as many at even distances [ours]; a remote object costs a request.
 _FILES, _OBJECTS = 1000, 16
 _BLOCK = 1 << 14
 _IN_PIPE = 1 << 16
-_LONGEST = 1 << 26  # a first record of more is not waited for
+_LONGEST = 1 << 26  # a longer first record is not checked
 
 
 def first(shards: Sequence[Shard]) -> Batch | None:
-    """The first record of all, a batch of one; None where there is none, or where it cannot be looked at.
+    """The first record of the input as a batch of one; None if there is none, or it cannot be read in advance.
 
-    It is waited for where stdin is a pipe.
+    On a pipe it blocks until the record arrives.
     """
     batches: list[Batch] = []
     for shard in shards[:_OBJECTS]:
@@ -46,17 +46,17 @@ def first(shards: Sequence[Shard]) -> Batch | None:
             else:
                 look([shard], batches.append)
         except SynthError:
-            return None  # its reader says so
+            return None  # reported by its reader
         if batches:
             return batches[0]
     return None
 
 
 def look(shards: Sequence[Shard], check: Callable[[Batch], object]) -> None:
-    """Gives the first record of each shard to ``check``, a batch of one.
+    """Calls ``check`` with the first record of each shard as a batch of one.
 
     Raises:
-        SynthError: a shard cannot be opened, or begins with what is no record; what ``check`` raises.
+        SynthError: a shard cannot be opened, or starts with a bad record; also what ``check`` raises.
     """
     for shard in _spread([s for s in shards if s.status is not None], _FILES):
         _look(_blocks(shard), check)
@@ -70,10 +70,10 @@ def look(shards: Sequence[Shard], check: Callable[[Batch], object]) -> None:
 def needs(
     texts: Sequence[tuple[str, str]], fields: Sequence[tuple[str, str]]
 ) -> Callable[[Batch], None]:
-    """A check of first records: what each must have, with the option that names it.
+    """A check that first records have the fields, with the option that names each.
 
     Args:
-        texts: fields that hold text; fields: others, null or not.
+        texts: fields with text; fields: others, which may be null.
     """
 
     def check(batch: Batch) -> None:
@@ -88,17 +88,19 @@ def needs(
 
 
 class GroupingCheck:
-    """A check of first records that notes, too, whether any of them has the field that they are grouped by.
+    """A check of first records that also looks for the field to group by.
 
     Args:
-        check: of each; field: None for no groups; option: that names it.
+        check: applied to each record.
+        field: None for no groups.
+        option: the option that names the field.
     """
 
     def __init__(self, check: Callable[[Batch], object], field: str | None, option: str) -> None:
         self._check = check
         self._field = field
         self._option = option
-        self._lacking: str | None = None  # of the last one looked at that lacks it
+        self._lacking: str | None = None  # of the last record without it
         self._field_seen = False
 
     def __call__(self, batch: Batch) -> None:
@@ -109,7 +111,7 @@ class GroupingCheck:
             self._field_seen = True
 
     def tell(self, remark: Callable[[str], None]) -> None:
-        """Tells where none has it, which may be a slip of the pen."""
+        """Remarks if no first record has the field, which may be a typing error."""
         if self._lacking is not None and not self._field_seen:
             remark(
                 f"{self._option}: the first record of each input has {self._lacking}; all such "
@@ -122,7 +124,7 @@ def _spread(shards: list[Shard], most: int) -> list[Shard]:
 
 
 def _blocks(shard: Shard) -> Iterator[ShardBlock]:
-    # A copy: progress must not count what is only looked at.
+    # A copy, so that progress does not count what is only checked.
     return blocks([replace(shard)], _BLOCK, whole=False)
 
 
@@ -138,7 +140,7 @@ def _look(shard_blocks: Iterator[ShardBlock], check: Callable[[Batch], object]) 
 
 
 def _first_of(block: ShardBlock) -> ShardBlock | None:
-    """A block of the first record alone; None where there is no record in it."""
+    """A block with the first record only; None if the block has no record."""
     if block.rows is not None:
         return replace(block, rows=block.rows.slice(0, 1)) if len(block.rows) else None
     for place, line in enumerate(block.lines.split(b"\n")):

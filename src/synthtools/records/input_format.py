@@ -1,4 +1,4 @@
-"""What files are read as, where their first bytes do not say it: by name, or as the user says."""
+"""The format of files that is not evident from their first bytes: by name, or by option."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def _with_compressed(*stems: str) -> tuple[str, ...]:
     return stems + tuple(stem + end for stem in stems for end in COMPRESSED)
 
 
-# Names that are taken as shards, recognised by content alone.
+# Names of shards, whose format is recognised by content.
 SHARD_SUFFIXES = (
     *_with_compressed(".jsonl", ".ndjson"),
     *(".json" + end for end in COMPRESSED),
     *(".parquet", ".arrow", ".feather", ".ipc"),
 )
-# A directory may hold more than data (a README, a licence, a summary): its shards are its files of
-# the first of these kinds that it has [ours].
+# A directory may hold more than data (a README, a licence): its shards are its files of the first of
+# these kinds that it contains [ours].
 _OF_DIRECTORIES = (
     SHARD_SUFFIXES,
     _with_compressed(*_TABLES),
@@ -37,7 +37,7 @@ _OF_DIRECTORIES = (
 
 
 def stem(name: str) -> str:
-    """The name of a file without the suffixes of its format and compression: ``vicuna-v1.3.jsonl.zst`` →
+    """A file's name without the suffixes of format and compression: ``vicuna-v1.3.jsonl.zst`` →
     ``vicuna-v1.3``."""
     for suffixes in (COMPRESSED, (*_KINDS, ".parquet", ".arrow", ".feather", ".ipc")):
         end = next((one for one in suffixes if name.endswith(one)), "")
@@ -50,14 +50,14 @@ ARRAY = f"{parameter('input_format', 'json')} reads one array of records"
 
 
 class Peekable(Protocol):
-    """A stream whose next bytes can be looked at."""
+    """A stream with ``peek``."""
 
     def peek(self, size: int, /) -> bytes: ...
 
 
 def begins_an_array(stream: Peekable) -> bool:
-    """Whether text, in whatever encoding, begins with a bracket."""
-    # Neither space nor byte order marks nor the zeros of UTF-16.
+    """Whether text, in any encoding, starts with a bracket."""
+    # Skip spaces, byte order marks and the zeros of UTF-16.
     head = stream.peek(1)[:64].translate(None, b" \t\r\n\0\xff\xfe\xef\xbb\xbf")
     return head.startswith(b"[")
 
@@ -67,10 +67,10 @@ class InputFormat:
     """How the bytes of files become records.
 
     Attributes:
-        kind: ``jsonl``, ``json`` (one array of records, else JSONL), ``csv``, ``tsv``, ``text``; empty:
-            by the file's name, else as ``json``. Parquet and Arrow are what they are whatever it is.
+        kind: ``jsonl``, ``json`` (one array of records, otherwise JSONL), ``csv``, ``tsv``, ``text``; empty:
+            by the file's name, otherwise as ``json``. Parquet and Arrow are always recognised.
         encoding: of text; None is UTF-8.
-        split: of plain text: ``lines`` or ``paragraphs`` are records; None: a file is one.
+        split: for plain text: ``lines`` or ``paragraphs`` are records; None: a file is one record.
     """
 
     kind: str = ""
@@ -79,7 +79,7 @@ class InputFormat:
 
     @property
     def by_content(self) -> bool:
-        """Whether the bytes of a file alone decide what its records are."""
+        """Whether the format depends only on the bytes of a file."""
         return self.kind in ("jsonl", "json") and self.encoding is None
 
     def is_jsonl(self, stream: Peekable) -> bool:
@@ -89,11 +89,11 @@ class InputFormat:
         return self.kind == "jsonl" or (self.kind == "json" and not begins_an_array(stream))
 
     def of(self, name: str) -> InputFormat:
-        """The format of a file of this name."""
+        """The format of a file with this name."""
         return self if self.kind else replace(self, kind=_kind(name))
 
     def shards_among(self, names: list[str]) -> list[str]:
-        """Which files of a directory are its shards."""
+        """The files of a directory that are its shards."""
         open_names = [n for n in names if not any(p[:1] in (".", "_") for p in n.split("/"))]
         for suffixes in _OF_DIRECTORIES:
             named = [name for name in open_names if name.lower().endswith(suffixes)]
@@ -104,7 +104,7 @@ class InputFormat:
         return []
 
     def refuse_unreadable(self, head: bytes, name: str) -> None:
-        """Raises SynthError where the first bytes of a file are of a format that is not read."""
+        """Raises SynthError if the first bytes of a file show an unsupported format."""
         if head.startswith(b"PK\x03\x04"):
             raise SynthError(
                 f"{name}: a zip archive or a spreadsheet: unzip it, or export it as CSV"
@@ -130,7 +130,7 @@ def _kind(name: str) -> str:
 
 
 def encoding_of(text: str) -> str:
-    """An encoding's name; raises ValueError where Python knows none of this name."""
+    """An encoding's name; raises ValueError if Python does not know it."""
     try:
         return codecs.lookup(text).name
     except LookupError:
@@ -138,5 +138,5 @@ def encoding_of(text: str) -> str:
 
 
 BY_NAME = InputFormat()
-# Of the tool that runs.
+# Of the running tool.
 INPUT_FORMAT: ContextVar[InputFormat] = ContextVar("input_format", default=BY_NAME)

@@ -1,4 +1,4 @@
-"""What the user named, as shards: files, directories and stdin, recognised by their content."""
+"""Names → shards: files, directories and stdin, recognised by their content."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Shard:
     """One file of records, or stdin.
 
     ``bytes_read`` counts what has been taken from the file (compressed bytes of a compressed file),
-    so that progress can be shown against ``size``. A ``temporary`` one is a copy in TMPDIR, which only
-    this machine sees.
-    ``head`` is what has been taken from a pipe already, for its reader to begin with.
-    ``status`` is the result of stat when the file was named (None: no plain file).
+    so that progress can be shown against ``size``. A ``temporary`` shard is a copy in TMPDIR, visible only
+    to this machine.
+    ``head`` holds bytes already taken from a pipe, with which its reader starts.
+    ``status`` is the result of stat when the file was named; None if it is not a regular file.
     ``format`` is how its bytes become records.
     """
 
@@ -52,10 +52,10 @@ class Shard:
     _fingerprint: str | None = field(default=None, compare=False, repr=False)
 
     def fingerprint(self) -> str | None:
-        """A short hash of the size and of the first and last MiB, or of what a store tells of its
-        object's content: enough to notice another file.
+        """A short hash of the size and of the first and last MiB, or of a store's ETag or the like: enough to
+        detect a changed file.
 
-        It is taken once, and None where there is no plain file (any more).
+        Computed once; None if there is no regular file (any more).
         """
         if self._fingerprint is None and self.path is not None and self.size is not None:
             if not self.path.exists():
@@ -77,7 +77,7 @@ class Shard:
         return digest.hexdigest()
 
     def change(self, file: io.RawIOBase) -> SynthError | None:
-        """What to say where an open file of this shard is no longer what it was when it was named."""
+        """The error if an open file has changed since it was named; otherwise None."""
         if self.status is None or _version(os.fstat(file.fileno())) == _version(self.status):
             return None
         return SynthError(
@@ -85,16 +85,16 @@ class Shard:
         )
 
     def failure(self, error: SynthError | OSError, file: io.RawIOBase) -> SynthError:
-        """What to say of an error in reading: what looks damaged may have been written to meanwhile."""
+        """The error of a failed read: a file that looks damaged may have changed during reading."""
         if isinstance(error, OSError):
             error = SynthError(f"{self.name}: cannot be read: {reason(error)}")
         return self.change(file) or error
 
     def digest(self) -> str:
-        """A hash of all that the file holds.
+        """A hash of the file's content.
 
         Raises:
-            SynthError: it cannot be read, or is no file.
+            SynthError: it cannot be read, or is not a regular file.
         """
         if self.path is None or self.size is None:
             raise SynthError(f"{self.name}: not a regular file; this tool reads it more than once")
@@ -103,7 +103,7 @@ class Shard:
 
 
 def find_shards(names: Sequence[str | MemoryRecords] | None) -> list[Shard]:
-    """The shards behind what the user named, in the order given, a directory's in name order.
+    """The shards of the given names, in the given order; those of a directory in name order.
 
     Args:
         names: files, directories, records of the calling program, ``-``, ``builtin:topics`` or ``builtin:sample``; none at all means stdin.
@@ -144,7 +144,7 @@ def find_shards(names: Sequence[str | MemoryRecords] | None) -> list[Shard]:
 
 
 def part_of(shards: list[Shard], index: int, count: int) -> list[Shard]:
-    """The ``index``-th (from 1) of ``count`` runs of neighbouring shards, as even as they can be.
+    """The ``index``-th (from 1) of ``count`` groups of consecutive shards, as equal as possible.
 
     Raises:
         UsageError: there are fewer shards than parts.
@@ -176,12 +176,12 @@ def _builtin(name: str) -> Shard:
 
 
 def _version(status: os.stat_result) -> tuple[int, int, int]:
-    # Not st_dev: shared storage has another number on each node.
+    # Not st_dev, which differs between nodes for shared storage.
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _shards_at(place: RemotePath) -> list[Shard]:
-    """The shards of a directory by URL, or a file by URL."""
+    """The shards at a URL: a directory's, or the file."""
     if place.single and str(place).endswith("/"):
         raise SynthError(f"{place}: over HTTP files are read, not directories: name each file")
     try:
@@ -208,8 +208,7 @@ def _no_shards(name: str) -> SynthError:
 
 def _directory_shards(name: str) -> list[Shard]:
     paths: list[str] = []
-    # Links are followed, but no directory is taken twice, nor one that holds this one: a loop of
-    # links ends there.
+    # Links are followed, but no directory is visited twice, so that loops of links end.
     seen = {str(parent) for parent in Path(os.path.realpath(name)).parents}
 
     def refuse(error: OSError) -> None:
@@ -233,7 +232,7 @@ def _directory_shards(name: str) -> list[Shard]:
 
 @contextmanager
 def opened(path: Path | RemotePath, name: str) -> Iterator[io.RawIOBase]:
-    """An unbuffered file for reading; what the system refuses becomes one line."""
+    """An unbuffered file for reading; errors of the system become one line."""
     try:
         file: io.RawIOBase
         file = path.open() if isinstance(path, RemotePath) else open(path, "rb", buffering=0)
@@ -245,7 +244,7 @@ def opened(path: Path | RemotePath, name: str) -> Iterator[io.RawIOBase]:
 
 @contextmanager
 def understood(name: str) -> Iterator[None]:
-    """Turns what the system says of reading into one line."""
+    """Turns operating-system errors of a read into one line."""
     try:
         yield
     except OSError as error:
@@ -259,7 +258,7 @@ def reason(error: OSError) -> str:
 TOPICS = "builtin:topics"
 SAMPLE = "builtin:sample"  # SmolLM2-135M on 24 of them, made by docs/demo/make_synthetic.sh
 
-_KEPT: list[object] = []  # what ends with the process
+_KEPT: list[object] = []  # kept until the process ends
 
 
 @cache
@@ -267,11 +266,11 @@ def builtin_file(name: str) -> Path:
     """A file of the records of ``builtin:topics`` (``id``, ``text`` of each topic of ``pydoc_data.topics``, by
     name) or of ``builtin:sample`` (``id``, ``text``, ``label``: on each topic a ``human`` and a ``synthetic`` one).
 
-    It is of this process: in memory where the system can, else in TMPDIR, and gone with it. What it
-    holds depends on the version of Python.
+    The file belongs to this process: in memory if possible, otherwise in TMPDIR. Its content depends on
+    the version of Python.
 
     Raises:
-        OSError: neither can be had.
+        OSError: it cannot be created.
     """
     from pydoc_data.topics import topics
 

@@ -1,4 +1,4 @@
-"""What defines the bytes of an output (the job), and where two of them differ."""
+"""Differences between two jobs; a job is everything that determines the bytes of an output."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def difference(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Where two jobs differ, in words for the user: ``arguments (learning_rate)``."""
+    """What differs between two jobs, in words for the user: ``arguments (learning_rate)``."""
     for part in sorted({*old, *new}):
         before, now = old.get(part), new.get(part)
         if before == now:

@@ -1,4 +1,4 @@
-"""JSON text: parsed with exact reasons, and spliced so that untouched members keep their bytes."""
+"""JSON text: parsing with exact errors, and splicing that keeps the bytes of all other members."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import orjson
 from synthtools.records.field_paths import inner_path, keys_to
 from synthtools.records.input_format import ARRAY, WINDOWS
 
-# orjson turns integers beyond 64 bits (19 digits and more) into floats without a word. A run of so
-# many digits is sought first with what is fast, then without the digits of fractions.
+# orjson silently turns integers beyond 64 bits (19 digits and more) into floats. Runs of so many digits are
+# found first by a fast search, then by one that excludes fractions.
 _DIGITS_AS_ZERO = bytes(48 if chr(byte).isdecimal() else 32 for byte in range(128)) + b" " * 128
 _LONG_RUN = b"0" * 19
 _LONG_INTEGER = re.compile(rb"(?<![0-9.])[0-9]{19}")
@@ -29,9 +29,8 @@ _BETWEEN = re.compile(rb"[ \t\r\n,]*+")
 def parse_object(line: bytes) -> dict[str, Any]:
     """One line of JSONL as a dictionary.
 
-    Integers beyond 64 bits may come back as floats: use ``parse_exactly`` where values are written
-    out again. NaN, Infinity and lone surrogates, which orjson refuses, are read by the standard
-    library.
+    Integers beyond 64 bits may become floats: use ``parse_exactly`` if values are written again. NaN,
+    Infinity and lone surrogates, which orjson rejects, are read by the standard library.
 
     Raises:
         ValueError: with a reason fit for the user.
@@ -47,7 +46,7 @@ def parse_object(line: bytes) -> dict[str, Any]:
 
 
 def parse_exactly(line: bytes) -> dict[str, Any]:
-    """Like ``parse_object``, with every integer exact."""
+    """Like ``parse_object``, with exact integers."""
     if has_long_integer(line):
         value = _parse_slowly(line)
         if type(value) is dict:
@@ -56,12 +55,12 @@ def parse_exactly(line: bytes) -> dict[str, Any]:
 
 
 def has_long_integer(line: bytes) -> bool:
-    """Whether some run of digits (in a string perhaps) may be an integer beyond 64 bits."""
+    """Whether a run of digits, possibly in a string, may be an integer beyond 64 bits."""
     return _LONG_RUN in line.translate(_DIGITS_AS_ZERO) and bool(_LONG_INTEGER.search(line))
 
 
 def parse_value(text: bytes) -> Any:
-    """Any JSON value, with every integer exact.
+    """Any JSON value, with exact integers.
 
     Raises:
         ValueError: with a reason fit for the user.
@@ -70,12 +69,12 @@ def parse_value(text: bytes) -> Any:
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError:
-            pass  # NaN, lone surrogates, or no JSON at all: the exact reason is found below
+            pass  # NaN, lone surrogates, or not JSON: parsed again below for the exact error
     return _parse_slowly(text)
 
 
 def number_in(text: str) -> int | float | None:
-    """The number that a text spells as JSON does, as the values of CSV are; None where it is none."""
+    """The number of a text in JSON's syntax, as in values of CSV; None for other texts."""
     try:
         value = parse_value(text.encode("utf-8", "surrogateescape"))
     except ValueError:
@@ -84,7 +83,7 @@ def number_in(text: str) -> int | float | None:
 
 
 def parse_values(texts: Sequence[bytes]) -> list[Any]:
-    """Like ``parse_value`` of each text, which must be whole JSON values: all at once where possible."""
+    """Like ``parse_value`` for each text, which must be a complete JSON value; all at once if possible."""
     joined = b",".join(texts)
     if not has_long_integer(joined):
         try:
@@ -106,7 +105,7 @@ def _parse_slowly(line: bytes) -> Any:
         raise ValueError(f"not JSON: {what} at column {error.colno}") from error
     except RecursionError as error:
         raise ValueError("nested too deeply to be read") from error
-    except ValueError as error:  # integers of more digits than Python converts
+    except ValueError as error:  # integers with more digits than Python allows
         raise ValueError(f"not readable: {str(error).split(';')[0]}") from error
 
 
@@ -116,7 +115,7 @@ def _kind(value: Any) -> str:
 
 
 def json_bytes(value: Any) -> bytes:
-    """A value as compact JSON in UTF-8; numpy arrays and scalars included, float32 at its shortest."""
+    """A value as compact JSON in UTF-8; also numpy arrays and scalars, float32 in its shortest form."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
     except TypeError:  # integers beyond 64 bits, lone surrogates
@@ -128,7 +127,7 @@ def json_bytes(value: Any) -> bytes:
 
 
 def is_unicode(text: str) -> bool:
-    """False for half of a surrogate pair: legal in a JSON escape, but no UTF-8 holds it."""
+    """False if a text has a lone surrogate: legal in a JSON escape, but not in UTF-8."""
     if text.isascii():
         return True
     try:
@@ -139,7 +138,7 @@ def is_unicode(text: str) -> bool:
 
 
 def members(body: bytes, start: int = 0) -> list[tuple[str, int, int, int]]:
-    """The members of a valid object whose brace is at ``start``.
+    """The members of a valid object whose opening brace is at ``start``.
 
     Returns:
         (key, start of the key, start and end of the value) of each.
@@ -155,7 +154,7 @@ def members(body: bytes, start: int = 0) -> list[tuple[str, int, int, int]]:
 
 
 def _elements(body: bytes, start: int) -> list[tuple[int, int]]:
-    """Where the elements of a valid array start and end whose bracket is at ``start``."""
+    """Starts and ends of the elements of a valid array whose opening bracket is at ``start``."""
     elements = []
     position = _after_commas(body, start + 1)
     while body[position] not in b"]":
@@ -171,7 +170,7 @@ def _after_commas(body: bytes, position: int) -> int:
 
 
 def _span(body: bytes, keys: Sequence[str | int]) -> tuple[int, int]:
-    """Where the value at ``keys`` starts and ends in an object, which may have space around it."""
+    """Start and end of the value at ``keys`` in an object, which may be surrounded by space."""
     start = body.index(b"{")
     end = len(body)
     for key in keys:
@@ -200,26 +199,26 @@ def _value_end(body: bytes, start: int) -> int:
 
 
 def _string_end(body: bytes, start: int) -> int:
-    # Texts are long: this runs ten times as fast over them as the expression does.
+    # For long texts ten times as fast as the regular expression.
     end = start
     while True:
         end = body.index(b'"', end + 1)
         before = end
         while body[before - 1] in b"\\":
             before -= 1
-        if (end - before) % 2 == 0:  # else the quote is escaped
+        if (end - before) % 2 == 0:  # otherwise the quote is escaped
             return end + 1
 
 
 def _without_space(line: bytes) -> tuple[bytes, bytes, bytes]:
-    """The line as (space before the object, the object, space after it)."""
+    """The line as (leading space, object, trailing space)."""
     body = line.strip(_SPACE)
     start = line.index(b"{")
     return line[:start], body, line[start + len(body) :]
 
 
 def with_members(line: bytes, present: Collection[str], new: Mapping[str, bytes]) -> bytes:
-    """The line with members set: replaced where they stand, else appended; the rest byte for byte.
+    """The line with members set: replaced in place or appended; the rest byte for byte.
 
     Args:
         line: one JSON object, valid.
@@ -242,11 +241,11 @@ def with_members(line: bytes, present: Collection[str], new: Mapping[str, bytes]
 
 
 def with_fields(line: bytes, record: dict[str, Any], new: Mapping[str, bytes]) -> bytes:
-    """The line with fields set: those of these names, else what stands at the paths that they are
-    (or will stand there, in an object that is there), else appended; the rest byte for byte.
+    """The line with fields set: fields of these names, otherwise the values at these paths (or new members
+    of an existing object), otherwise appended; the rest byte for byte.
 
     Raises:
-        ValueError: a path leads nowhere from a field that is there.
+        ValueError: a path starts at an existing field but leads nowhere.
     """
     members: dict[str, bytes] = {}
     seen = record
@@ -265,7 +264,7 @@ def with_fields(line: bytes, record: dict[str, Any], new: Mapping[str, bytes]) -
 
 
 def with_value(line: bytes, keys: Sequence[str | int], value: bytes) -> bytes:
-    """An object with the value at ``keys`` replaced (or, if the last is a new name, added)."""
+    """An object with the value at ``keys`` replaced (or added, if the last key is new)."""
     *way, last = keys
     if isinstance(last, int):
         start, end = _span(line, keys)
@@ -277,8 +276,8 @@ def with_value(line: bytes, keys: Sequence[str | int], value: bytes) -> bytes:
 
 
 def only_fields(line: bytes, record: dict[str, Any], names: list[str]) -> bytes:
-    """An object of the named fields, in that order, each as it was written; one that is found by its
-    path becomes a member of that name.
+    """An object with the named fields, in that order, each as it was written; a value found by its path
+    becomes a member with the path as its name.
 
     Raises:
         KeyError: a field is missing.

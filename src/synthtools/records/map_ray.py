@@ -1,8 +1,8 @@
-"""Records worked on by a cluster, taken in order: the same as ``map_threads``, on many machines.
+"""``map_threads`` on a Ray cluster.
 
-Where only results are wanted, tasks read the shards themselves and no record goes through this
-machine. Where the records are wanted too, they are read here, since here they will be written, and
-go to the tasks block by block.
+If only results are needed, tasks read the shards themselves and no record passes through this machine. If
+the records are needed too, they are read here, where they will be written, and sent to the tasks block by
+block.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ if TYPE_CHECKING:
 
 _R = TypeVar("_R")
 
-# Blocks of plain JSONL that one task takes: one large file is as good as many small ones.
+# Blocks of plain JSONL per task, so that one large file works as well as many small ones.
 _PIECE = 16
-# Results of a task that may wait for being taken.
+# Results of a task that may be buffered.
 _AHEAD, _AHEAD_WITH_TEXTS, _AHEAD_WITH_RECORDS = 256, 32, 8
 
 
 @dataclass(frozen=True)
 class KeptParts:
-    """What the caller asks of each item besides the result: else it is not moved.
+    """What the caller needs besides results; nothing else is transferred.
 
     Attributes:
-        records: the records whole; else they have their numbers and the fields that were named.
+        records: the complete records; otherwise only their numbers and the named fields.
         texts: the texts.
     """
 
@@ -63,7 +63,7 @@ class KeptParts:
 
 
 class _Piece(NamedTuple):
-    """A shard, or some blocks of it."""
+    """A shard, or some of its blocks."""
 
     shard: Shard
     start: int = 0
@@ -72,11 +72,11 @@ class _Piece(NamedTuple):
 
 
 class _Done(NamedTuple):
-    """What came of a block, without what need not be moved.
+    """The result of a block, without what is not needed.
 
     Attributes:
-        number: of its first record; lines: that it has; read: bytes taken from the file.
-        result: None where the shard is broken.
+        number: of its first record; lines: their count; read: bytes read from the file.
+        result: None if the shard is broken.
     """
 
     source: str
@@ -98,12 +98,12 @@ def map_records(
     keep: KeptParts,
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[BlockResult[_R]]:
-    """See ``map_threads.map_records``, which gives the same.
+    """Like ``map_threads.map_records``, with the same results.
 
-    Memory: here two blocks a CPU of the cluster where records are kept, else their results.
+    Memory: on this machine two blocks per CPU of the cluster if records are needed, otherwise their results.
     """
     ordinal = 0
-    # Runs of shards that all nodes see, and of those that are here alone (a pipe).
+    # Groups of shards that all nodes see, and of shards that only this machine sees (a pipe).
     for apart, some in groupby(shards, lambda shard: keep.records or not seen_by_all(shard)):
         way = _through_here if apart else _in_place
         for done, result in way(some, task, cluster, keep, block_bytes):
@@ -121,11 +121,11 @@ def map_records(
 def picked(
     shards: Sequence[Shard], numbers: Sequence[np.ndarray], cluster: RayCluster
 ) -> Iterator[Batch]:
-    """See ``reread_records.picked``, which gives the same; each shard is read by a task, and only what is
-    picked is moved.
+    """Like ``reread_records.picked``, with the same results; tasks read the shards and send only the picked
+    records.
 
     Args:
-        shards: seen by all nodes.
+        shards: visible to all nodes.
     """
     wanted = (
         (_for_nodes(shard), some) for shard, some in zip(shards, numbers, strict=True) if len(some)
@@ -144,14 +144,14 @@ def _picked(wanted: tuple[Shard, np.ndarray]) -> Iterator[Batch]:
 
 
 def _cut(rows: pa.Table) -> pa.Table:
-    """Rows to be moved: a slice would be moved with all that it is a slice of."""
+    """A copy of the rows: a slice would be pickled with its whole table."""
     if rows.get_total_buffer_size() <= rows.nbytes:
         return rows
     return rows.take(np.arange(rows.num_rows))
 
 
 def seen_by_all(shard: Shard) -> bool:
-    """Whether other machines may see a shard, and can be read again."""
+    """Whether other machines may see the shard."""
     here_alone = shard.temporary or (isinstance(shard.path, RemotePath) and not shard.path.shared)
     return shard.path is not None and shard.size is not None and not here_alone
 
@@ -179,7 +179,7 @@ def _through_here(
 
 
 def _restored(block: ShardBlock, stub: Batch) -> Batch:
-    """The records of a stub, out of the block that they came from."""
+    """The records of a stub, from their block."""
     batch = block.records(stub.numbers)
     batch.ordinals = stub.ordinals
     if isinstance(stub, JsonBatch) and isinstance(batch, JsonBatch) and not stub.lines:
@@ -206,7 +206,7 @@ def _in_place(
             for piece in _pieces(shard, block_bytes):
                 yield piece._replace(shard=_for_nodes(shard))
 
-    before = 0  # lines of the shard before the piece
+    before = 0  # lines before the piece in its shard
     for piece, results in cluster.streams_in_order(
         pieces(), partial(_piece_done, task, keep, block_bytes), ahead
     ):
@@ -229,7 +229,7 @@ def _in_place(
 
 
 def _for_nodes(shard: Shard) -> Shard:
-    """A shard by its absolute path: nodes have other working directories."""
+    """A shard with its absolute path, since nodes have other working directories."""
     path = Path(os.path.abspath(shard.path)) if isinstance(shard.path, Path) else shard.path
     return replace(shard, path=path, bytes_read=0)
 
@@ -243,7 +243,7 @@ def _refuse_if_absent(shard: Shard) -> None:
 
 
 def _pieces(shard: Shard, block_bytes: int) -> Iterator[_Piece]:
-    """A large file of plain lines in pieces, any other shard whole."""
+    """A large file of plain lines in pieces, any other shard as a whole."""
     size = shard.size or 0
     known = shard.name.lower().endswith((".jsonl", ".ndjson", ".json"))
     if size <= _PIECE * block_bytes or (shard.name.lower().endswith(SHARD_SUFFIXES) and not known):
@@ -253,7 +253,7 @@ def _pieces(shard: Shard, block_bytes: int) -> Iterator[_Piece]:
         with open_shard(replace(shard)) as (kind, stream, _):
             plain = kind == "jsonl" and shard.format.is_jsonl(stream)
     except SynthError:
-        plain = False  # its reader says so
+        plain = False  # reported by its reader
     if not plain:
         yield _Piece(shard)
         return
@@ -280,7 +280,7 @@ def _piece_done(
 
 
 def _done(task: BlockTask[Any], keep: KeptParts, block: ShardBlock) -> _Done:
-    """A block's work, and what is to be moved of it."""
+    """Runs the work on a block, and keeps what is transferred."""
     noted = NotedRejects()
     lines = newlines(block.lines)
     if block.broken is not None:
@@ -298,12 +298,12 @@ def _done(task: BlockTask[Any], keep: KeptParts, block: ShardBlock) -> _Done:
 
 
 def _stub(batch: Batch, fields: tuple[str, ...]) -> Batch:
-    """The records with their numbers and these fields alone."""
+    """The records with only their numbers and these fields."""
     if isinstance(batch, JsonBatch):
         if set(fields) <= set(batch.scanned):
             scanned = {name: batch.scanned[name] for name in fields}
             return replace(batch, lines=[], parsed=None, scanned=scanned)
-        return replace(batch, lines=list(batch.lines), parsed=None)  # rare: what the scan left open
+        return replace(batch, lines=list(batch.lines), parsed=None)  # rare: not scanned
     import pyarrow as pa
 
     assert isinstance(batch, ArrowBatch)
@@ -313,5 +313,5 @@ def _stub(batch: Batch, fields: tuple[str, ...]) -> Batch:
             try:
                 rows = rows.set_column(index, field, pa.nulls(rows.num_rows, field.type))
             except (pa.ArrowException, NotImplementedError):
-                pass  # a type that has no column of nulls is moved as it is
+                pass  # a type without a column of nulls is sent as it is
     return replace(batch, rows=_cut(rows))

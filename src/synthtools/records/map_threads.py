@@ -1,4 +1,4 @@
-"""Records read once, worked on by all cores, taken in order."""
+"""A function over records on all cores: read once, results in order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class NotedRejects(Rejects):
     """Bad records collected in a thread, to be reported in the order of the input.
 
     Args:
-        skip: else the first is raised.
+        skip: otherwise the first one is raised.
     """
 
     def __init__(self, errors: Iterable[RecordError] = (), skip: bool = True) -> None:
@@ -48,13 +48,13 @@ class NotedRejects(Rejects):
 
 @dataclass(frozen=True)
 class BlockResult(Generic[_R]):
-    """Records and what was made of them.
+    """Records and their result.
 
     Attributes:
-        batch: the records; those read from JSONL are parsed only where someone asks.
+        batch: the records; those from JSONL are parsed only on demand.
         texts: the text of each.
-        result: what the work returned.
-        text_bytes: of all texts.
+        result: returned by the work.
+        text_bytes: total size of the texts.
     """
 
     batch: Batch
@@ -65,14 +65,14 @@ class BlockResult(Generic[_R]):
 
 @dataclass(frozen=True)
 class BlockTask(Generic[_R]):
-    """What is done with each block.
+    """The work on each block.
 
     Attributes:
-        work: a function of the sound records and their texts; where it raises TextError, of the
-            others.
-        fields: other fields whose values will be asked for, read along with the text.
-        fields_only: the records are not asked for but in these fields: no others need to be read.
-        option: what names the text field, for the remedy of a bad record (see ``require_text``).
+        work: a function of the valid records and their texts; after a TextError it is called again
+            without the texts that the error names.
+        fields: other fields that will be needed, read along with the text.
+        fields_only: no fields but these are needed.
+        option: the option that names the text field, for errors (see ``require_text``).
     """
 
     work: Callable[[Batch, TextBuffer], _R]
@@ -83,11 +83,11 @@ class BlockTask(Generic[_R]):
 
     @property
     def columns(self) -> tuple[str, ...] | None:
-        """The columns of Parquet that are to be read; None for all."""
+        """The columns to read from Parquet; None for all."""
         return read_along([self.text_field, *self.fields]) if self.fields_only else None
 
     def of(self, block: ShardBlock, noted: NotedRejects) -> tuple[BlockResult[_R], int]:
-        """What comes of a block that could be read, and how many records it stands for."""
+        """The result of a block, and its number of records, bad ones included."""
         batch, texts, seen = _with_texts(block, self.text_field, self.fields, self.option, noted)
         while True:
             try:
@@ -108,10 +108,9 @@ def map_records(
     jobs: int = 1,
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[BlockResult[_R]]:
-    """The sound records of the shards in order, each batch with the work's result for it.
+    """The valid records of the shards in order, in batches with their results.
 
-    The work runs in ``jobs`` threads; what it is given depends on the data alone, not on their
-    number.
+    The work runs in ``jobs`` threads; the blocks depend only on the data, not on the number of threads.
 
     Memory: ``jobs`` + 2 blocks, each about three times ``block_bytes`` or its longest record.
 
@@ -188,11 +187,11 @@ def _scanned(
     if not len(asked):
         batch.ordinals = np.arange(len(sound), dtype=np.int64)
         return batch, texts, len(sound)
-    # Lines that the scan left open: the slow reading rules.
+    # Lines that the scan rejected: the slow parser decides.
     numbers = block.number + asked
     slow, _ = json_batch([lines[i] for i in asked], numbers.tolist(), block, rejects)
     slow = require_text(slow, text_field, rejects, option)
-    # ``lines`` that are blank to the slow reading alone are no records either.
+    # Lines that only the slow parser recognises as blank are not records either.
     blank = np.array([lines[i].isspace() for i in asked], bool)
     records = np.sort(np.concatenate([sound, asked[~blank]]))
     seen = len(records)

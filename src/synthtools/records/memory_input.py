@@ -1,4 +1,4 @@
-"""Records of the calling program as an input."""
+"""In-memory records as an input."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class MemoryRecords:
     """Dicts, or anything with ``__arrow_c_stream__``, as an input that tools read like a file.
 
     Args:
-        records: read once if it is an iterator, else as often as a tool wants.
-        name: what errors call it.
+        records: an iterator is read once, anything else as often as needed.
+        name: the input's name in errors.
     """
 
     def __init__(self, records: Any, name: str) -> None:
@@ -30,7 +30,7 @@ class MemoryRecords:
         return self.name
 
     def first(self) -> MemoryRecords | None:
-        """The first record alone, which is still to be read; None where it cannot be looked at."""
+        """The first record, without consuming it; None if it cannot be peeked at."""
         if hasattr(self._records, "__arrow_c_stream__"):
             return self if self.rereadable else None
         records = iter(self._records)
@@ -40,7 +40,7 @@ class MemoryRecords:
         return MemoryRecords(one, self.name)
 
     def open(self) -> io.RawIOBase:
-        """The records as bytes: lines of JSON, or an Arrow stream."""
+        """The records as bytes: JSON lines or an Arrow stream."""
         if hasattr(self._records, "__arrow_c_stream__"):
             return _Bytes(_arrow(self._records))
         return _Bytes(_lines(self._records, self.name))
@@ -52,7 +52,7 @@ def _lines(records: Iterable[Any], name: str) -> Iterator[bytes]:
             raise RecordError(name, number, f"a record must be a dict, not {type(record).__name__}")
         try:
             line = json_bytes(record)
-            if b"null" in line and _has_nonfinite(record):  # of which the outputs are to decide
+            if b"null" in line and _has_nonfinite(record):  # handled by the output
                 line = json.dumps(record, ensure_ascii=False, default=_plain).encode()
             yield line + b"\n"
         except (TypeError, ValueError) as error:
@@ -69,7 +69,7 @@ def _has_nonfinite(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Python's own for numpy's arrays and numbers."""
+    """numpy arrays and numbers as Python lists and numbers."""
     return value.tolist() if hasattr(value, "tolist") else value
 
 
@@ -88,7 +88,7 @@ def _arrow(table: Any) -> Iterator[bytes]:
 
 
 class _Bytes(io.RawIOBase):
-    """Pieces of bytes as a file."""
+    """Chunks of bytes as a file."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces

@@ -1,4 +1,4 @@
-"""Fields of a table by name or by path (structs, lists of structs, maps, JSON text): read and set."""
+"""Reading and setting fields of a table by name or path (structs, lists of structs, maps, JSON text)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _CANDIDATES = pa.struct([("ids", pa.list_(pa.int32())), ("logprobs", pa.list_(pa
 
 
 def column_of(table: pa.Table, name: str) -> pa.ChunkedArray | None:
-    """The column of a name, else what stands at the path that it is: null where that leads nowhere.
+    """The column of a name, otherwise the values at this path, null where it leads nowhere.
 
-    None where no row can have it.
+    None if no row can have a value.
     """
     if name in table.column_names:
         return table.column(name)
@@ -38,7 +38,7 @@ def column_of(table: pa.Table, name: str) -> pa.ChunkedArray | None:
 
 
 def selected(table: pa.Table, names: Sequence[str]) -> pa.Table:
-    """The table of the named fields alone. KeyError where no row can have one."""
+    """The table with only the named fields. KeyError if no row can have one of them."""
     columns = []
     for name in names:
         column = column_of(table, name)
@@ -49,11 +49,11 @@ def selected(table: pa.Table, names: Sequence[str]) -> pa.Table:
 
 
 def with_inner(table: pa.Table, name: str, values: pa.Array) -> pa.Table | None:
-    """The table with what stands at a path replaced, or a new field in structs that are there; None
-    where the name is no path that begins with a column.
+    """The table with the values at a path replaced, or a new field added to existing structs; None if the
+    name is not a path that starts at a column.
 
     Raises:
-        SynthError: it leads nowhere in some row.
+        SynthError: the path leads nowhere in some row.
     """
     steps = inner_path(name)
     if not steps or steps[0] not in table.column_names:
@@ -71,7 +71,7 @@ def with_inner(table: pa.Table, name: str, values: pa.Array) -> pa.Table | None:
 
 
 def _leaf(array: pa.Array, steps: Sequence[Step]) -> pa.Array | None:
-    """What stands at a path in each value, null where it leads nowhere; None where it never can."""
+    """The value at a path in each element, null where it leads nowhere; None if it never leads anywhere."""
     if not steps:
         return array
     step, kind = steps[0], array.type
@@ -98,11 +98,11 @@ def _with_leaf(
     rows: np.ndarray,
     reached: list[np.ndarray],
 ) -> pa.Array | None:
-    """The array with some of what stands at a path replaced; None where the path never leads on.
+    """The array with some values at a path replaced; None if the path never leads anywhere.
 
     Args:
-        rows: int64, for each element of the array the value that is to stand in it; -1 for none.
-        reached: gets the numbers of the values that were set.
+        rows: int64, for each element of the array the index of its new value; -1 for none.
+        reached: receives the indices of the values that were set.
     """
     if not steps:
         reached.append(rows[rows >= 0])
@@ -140,7 +140,7 @@ def _with_leaf(
     changed = _with_leaf(held, steps[1:], values, inner, reached)
     if changed is None:
         return None
-    # Offsets of a slice cannot be given together with a mask: these are a copy.
+    # A copy: the offsets of a slice cannot be combined with a mask.
     offsets, mask = pa.array(np.asarray(array.offsets)), array.is_null()
     if is_map:
         return pa.MapArray.from_arrays(offsets, array.keys, changed, mask=mask)
@@ -149,7 +149,7 @@ def _with_leaf(
 
 
 def _alike(array: pa.Array, values: pa.Array, rows: np.ndarray) -> tuple[pa.Array, pa.Array]:
-    """Both of one type, which changes no value that stays."""
+    """Both cast to one type that preserves all remaining values."""
     stay = array.filter(pa.array(rows < 0))
     if stay.null_count == len(stay):
         return pa.nulls(len(array), values.type), values
@@ -196,8 +196,8 @@ def _taken(array: pa.Array, places: np.ndarray) -> pa.Array:
 
 
 def _places(array: pa.Array, step: Step) -> np.ndarray:
-    """Where in the elements of lists or maps that stands which a step leads to, int64; -1 for nowhere
-    (and where a condition holds for several)."""
+    """Index, in the elements of lists or maps, of the one that a step leads to, int64; -1 for none (also
+    if a condition holds for several)."""
     offsets = np.asarray(array.offsets)
     starts, ends = offsets[:-1].astype(np.int64), offsets[1:]
     lengths = np.where(np.asarray(array.is_null()), 0, ends - starts)
@@ -218,8 +218,7 @@ def _places(array: pa.Array, step: Step) -> np.ndarray:
 
 
 def with_columns(table: pa.Table, columns: Mapping[str, Column]) -> pa.Table:
-    """The table with fields set; one that is there already (or at the path that the name is) is
-    replaced in its place."""
+    """The table with fields set; an existing field (or value at the path) is replaced in place."""
     for name, column in columns.items():
         array = _column_array(column)
         inner = None if name in table.column_names else with_inner(table, name, array)
@@ -248,7 +247,7 @@ def _column_array(column: Column) -> pa.Array:
 
 
 def _vectors(values: Sequence[np.ndarray | None]) -> pa.Array:
-    """Vectors of one length as lists of a fixed size."""
+    """Vectors of equal length as fixed-size lists."""
     width = next((len(value) for value in values if value is not None), None)
     if width is None:
         return pa.nulls(len(values))
@@ -264,7 +263,7 @@ def _candidate_lists(
 ) -> pa.Array:
     present = _flat([None if v is None else v[0] for v in values], np.bool_)
     width = max((v[1].shape[1] for v in values if v is not None), default=0)
-    # Absent tokens get empty lists under a null: offsets advance only where candidates are.
+    # Tokens without candidates are null: offsets advance only where there are candidates.
     offsets = pa.array(np.concatenate([[0], np.cumsum(present * width)]), pa.int32())
     ids = _flat([None if v is None else v[1].ravel() for v in values], np.int32)
     logprobs = _flat([None if v is None else v[2].ravel() for v in values], np.float32)

@@ -1,8 +1,8 @@
-"""One writer an output: a hidden file beside it, locked by the process that writes.
+"""One writer per output: a hidden file beside it, locked by the writing process.
 
-The lock is the system's (flock), so that it dies with its process, however that dies; the file says who
-holds it. Some file systems lock for one machine alone, and some not at all: there a claim counts for
-as long as its holder keeps its time fresh.
+The lock is the system's (flock), so that it ends with its process; the file names the holder. Some file
+systems lock within one machine only, and some not at all: there a claim is valid as long as its holder keeps
+updating the file's time.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from typing import Any, Self
 
 from synthtools.errors import OutputInUseError
 
-# Seconds between two signs of life, and after how many without one a holder that no lock tells of
-# is taken for dead [ours].
+# Seconds between heartbeats, and seconds without one after which a holder without a lock counts as dead
+# [ours].
 BEAT = 20.0
 FRESH = 90.0
 
 _NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL)
-# Longer names are shortened, so that what is added to them makes them no longer than names may be.
+# Longer names are shortened, so that suffixes fit into the maximal length of file names.
 _LONGEST = 40
 
 
 def hidden(name: str) -> str:
-    """How the names of the hidden files beside an output begin, another for each output."""
+    """The prefix of an output's hidden files, different for each output."""
     if len(name) <= _LONGEST:
         return f".{name}"
     return f".{name[:_LONGEST]}~{blake2b(os.fsencode(name), digest_size=4).hexdigest()}"
 
 
 class OutputLock:
-    """That this process writes an output, until it is released; a context too.
+    """A claim of this process to write an output, until released; a context manager.
 
     Args:
-        path: of the claim's file; output: what is claimed.
+        path: of the lock file; output: what is claimed.
 
     Raises:
-        OutputInUseError: another run writes there.
+        OutputInUseError: another run holds the claim.
         OSError: the folder is missing or cannot be written to.
     """
 
@@ -60,26 +60,26 @@ class OutputLock:
 
     @classmethod
     def of_file(cls, path: Path) -> OutputLock:
-        """The claim on a file; what killed runs have left of it is removed."""
+        """Claims a file; removes what killed runs have left of it."""
         claim = cls(_beside(path), path)
         remove_partial(path.parent, re.escape(hidden(path.name)))
         return claim
 
     @classmethod
     def clear(cls, path: Path) -> None:
-        """Removes what a run that was killed after its last step has left beside a whole output."""
+        """Removes the lock file that a killed run has left beside a complete output."""
         if _beside(path).exists():
-            # A run that lives removes it itself; where nothing can be written it is in nobody's way.
+            # A running process removes its own; in a read-only folder the file does no harm.
             with suppress(OutputInUseError, OSError):
                 cls.of_file(path).release()
 
     @classmethod
     def of_folder(cls, folder: Path) -> OutputLock:
-        """The claim on a directory, which is there."""
+        """Claims an existing directory."""
         return cls(folder / ".synth.claim", folder)
 
     def _take(self) -> None:
-        """Opens and locks the file; nothing is held where its last holder removed it meanwhile."""
+        """Opens and locks the file; takes nothing if its last holder removed it meanwhile."""
         file, mine = self._opened()
         try:
             locked = _lock(file)
@@ -92,11 +92,11 @@ class OutputLock:
                 )
             if not self._is(file):
                 return
-            if not mine:  # of another user, whose process is dead
+            if not mine:  # owned by another user, whose process is dead
                 self._path.unlink()
                 return
             with _HOLDING:
-                with suppress(OSError):  # a full disk: the lock holds all the same
+                with suppress(OSError):  # a full disk: the lock is held anyway
                     os.ftruncate(file, 0)
                     os.pwrite(file, _description(), 0)
                 self._file, file = file, -1
@@ -107,7 +107,7 @@ class OutputLock:
         _start_beating()
 
     def _opened(self) -> tuple[int, bool]:
-        """The file, and whether it may be written."""
+        """The file, and whether it is writable."""
         try:
             return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), True
         except PermissionError:
@@ -122,23 +122,22 @@ class OutputLock:
             return False
 
     def stands(self) -> bool:
-        """Whether the claim is there still: false where somebody removed it, with all of its folder
-        perhaps."""
+        """Whether the lock file still exists: False if it was removed, possibly with its folder."""
         return self._file >= 0 and self._is(self._file)
 
     def touch(self) -> None:
-        """Gives a sign of life."""
+        """Updates the file's time (heartbeat)."""
         with suppress(OSError):
             os.utime(self._file)
 
     def release(self) -> None:
-        """Lets others write; removes the file."""
+        """Releases the claim and removes the file."""
         with _HOLDING:
             file, self._file = self._file, -1
             _HELD.discard(self)
         if file < 0:
             return
-        with suppress(OSError):  # a disk that became read-only keeps it: nobody holds it then
+        with suppress(OSError):  # a read-only disk keeps the file, unlocked
             if self._is(file):
                 self._path.unlink()
         os.close(file)
@@ -155,10 +154,10 @@ def _beside(path: Path) -> Path:
 
 
 def remove_partial(folder: Path, names: str) -> None:
-    """Removes the beginnings of files and folders that killed runs left; called by the holder of the claim.
+    """Removes partial files and folders of killed runs; called by the holder of the claim.
 
     Args:
-        names: a pattern of the names' beginnings.
+        names: a pattern that matches the start of their names.
     """
     pattern = re.compile(rf"{names}\.[0-9a-f]{{8}}\.partial")
     for entry in os.scandir(folder):
@@ -170,13 +169,13 @@ def remove_partial(folder: Path, names: str) -> None:
 
 
 def release_all() -> None:
-    """Lets go of what an interrupted program holds."""
+    """Releases all claims of an interrupted program."""
     for claim in list(_HELD):
         claim.release()
 
 
 def _lock(file: int) -> bool | None:
-    """Whether the lock was free and is ours now; None where the file system has no locks."""
+    """True if the lock was free and is ours now, False if taken; None if the file system has no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
@@ -195,7 +194,7 @@ def _description() -> bytes:
 
 
 def _holder(file: int) -> dict[str, Any]:
-    """What the file says of who holds it; nothing where it says nothing (yet)."""
+    """The holder named in the file; empty if it does not name one (yet)."""
     try:
         content = json.loads(os.pread(file, 1000, 0))
         return {name: content[name] for name in ("pid", "host", "since")}
@@ -213,10 +212,10 @@ def _in_use_message(holder: dict[str, Any], locked: bool) -> str:
     return f"another run writes it ({who}); {rest}"
 
 
-# ---------------------------------------------------------------- the signs of life
+# ---------------------------------------------------------------- heartbeats
 
 _HELD: set[OutputLock] = set()
-_HOLDING = threading.RLock()  # a signal may come while it is held
+_HOLDING = threading.RLock()  # reentrant: a signal may arrive while it is held
 _beating: threading.Thread | None = None
 
 
@@ -236,7 +235,7 @@ def _beat() -> None:
 
 
 def _let_go_in_child() -> None:
-    """A forked child writes nothing, and must not hold the lock when its parent has died."""
+    """Drops the locks in a forked child, which must not outlive its parent's claim."""
     global _HOLDING, _beating
     _HOLDING, _beating = threading.RLock(), None
     for claim in _HELD:

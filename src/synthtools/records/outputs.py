@@ -1,4 +1,4 @@
-"""Where batches go: stdout, one file, or a directory of shards that can be resumed."""
+"""Outputs of batches: stdout, one file, or a resumable directory of shards."""
 
 from __future__ import annotations
 
@@ -48,23 +48,23 @@ def open_sink(
     further: bool = False,
     journaled: bool = False,
 ) -> Sink:
-    """The sink that ``-o`` and ``--format`` ask for.
+    """The sink for ``-o`` and ``--format``.
 
     Args:
         output: None or ``-`` for stdout, a sink for the calling program, a file name, or a directory (it exists, ends in ``/``, or
             has no suffix).
         form: one of ``FORMATS``; by default the file's suffix, the first input's form in a
             directory, JSONL on stdout.
-        shards: the inputs, which must not be written over.
-        job: what defines the output's bytes (tool, arguments, inputs), kept with resumable shards.
-        option: that named the output.
+        shards: the inputs, which must not be overwritten.
+        job: what determines the output's bytes (tool, arguments, inputs), stored with resumable shards.
+        option: the option that named the output.
         nan: ``keep``, ``null`` or ``fail``, see ``Nonfinite``.
-        further: it goes beside another output: a resumed run rewrites its file.
-        journaled: the caller keeps what it has in a ``ValueJournal``, so that a file can be resumed.
+        further: a second output of the run, rewritten when it is resumed.
+        journaled: the caller keeps its values in a ``ValueJournal``, so that a file can be resumed.
 
     Raises:
         UsageError: options that do not fit together.
-        SynthError: the output is one of the inputs, exists already, or cannot be written.
+        SynthError: the output is an input, already exists, or cannot be written.
     """
     shards = list(shards)
     if form is not None and form not in FORMATS:
@@ -117,10 +117,10 @@ def _is_directory(output: str, path: Path | RemotePath) -> bool:
 
 
 def form_by_suffix(output: str, option: str = "-o") -> str:
-    """The format that a file's name asks for.
+    """The format by a file's suffix.
 
     Raises:
-        UsageError: it asks for none, or for one array of records.
+        UsageError: the suffix is unknown, or that of one JSON value.
     """
     form = _named_form(output)
     if _ARRAY.search(output):
@@ -150,8 +150,8 @@ def _form_of(shards: list[Shard]) -> str:
 
 
 class StreamSink(Sink):
-    """A pipe, a terminal or a device: JSONL is passed on as soon as it is there, rows of Parquet and
-    Arrow by the group (see ``encoders``)."""
+    """A pipe, a terminal or a device: JSONL is flushed at once, Parquet and Arrow by row group (see
+    ``encoders``)."""
 
     def __init__(self, descriptor: int, name: str, form: str, nan: str) -> None:
         super().__init__(nan)
@@ -179,7 +179,7 @@ class StreamSink(Sink):
     def abort(self) -> None:
         self.pipe = None
         self._encoder.abandon()
-        # Whole records have gone out; a last flush may fail again for the reason of the abort.
+        # Only complete records were written; a last flush may fail for the reason of the abort.
         try:
             self._file.close()
         except OSError:
@@ -204,7 +204,7 @@ class FileSink(Sink):
 
     Attributes:
         path: its name.
-        leftovers: functions that remove what else the run kept, called when the file stands.
+        leftovers: functions that remove the run's other files, called when the output is complete.
     """
 
     def __init__(

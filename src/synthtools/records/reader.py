@@ -1,4 +1,4 @@
-"""Shards → batches of sound records; the others are reported or set aside."""
+"""Shards → batches of valid records; bad ones are reported or set aside."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from synthtools.records.shard_file import open_shard
 from synthtools.records.text_buffer import newlines
 
 BATCH_BYTES = 1 << 20
-# A line of more is refused [ours]: it is no record but a file without line ends, or a bomb.
+# Longer lines are refused [ours]: a file without line ends, or a decompression bomb.
 LONGEST_RECORD = 1 << 28
-# So much of what cannot be read is kept in the rejects file.
+# Bytes of unreadable data kept in the rejects file.
 _SHOWN = 1 << 12
 _BOM = b"\xef\xbb\xbf"
 
@@ -33,9 +33,9 @@ def read(
 ) -> Iterator[Batch]:
     """All records of the shards, in order, in batches of one shard each.
 
-    A batch holds about ``batch_bytes``, or what a slow pipe has given so far.
+    A batch holds about ``batch_bytes``, or what a slow pipe has delivered so far.
 
-    Memory: one batch, or the longest record where that is larger (a line: ``LONGEST_RECORD``).
+    Memory: one batch, or the longest record if that is larger (a line: at most ``LONGEST_RECORD``).
 
     Raises:
         RecordError: at the first bad record, unless ``rejects`` skips them.
@@ -62,8 +62,8 @@ def blocks(
     """The shards in pieces of about ``batch_bytes``.
 
     Args:
-        whole: wait until a block of lines is full, so that its end depends on the data alone.
-        columns: read no others of Parquet, where it has any of them.
+        whole: wait until a block of lines is full, so that its end depends only on the data.
+        columns: read only these from Parquet, if it has any of them.
     """
     for shard in shards:
         with ExitStack() as stack:
@@ -90,11 +90,11 @@ def blocks(
 def blocks_between(
     shard: Shard, batch_bytes: int, start: int, end: int | None
 ) -> Iterator[ShardBlock]:
-    """Some of the blocks that ``blocks`` gives of plain JSONL, numbers counted from the first.
+    """Some of the blocks of a plain JSONL file, as ``blocks`` gives them; numbers start from the first.
 
     Args:
-        start, end: stretches of ``batch_bytes`` of the file, whose ends the blocks end in; None is
-            the last.
+        start, end: the ranges of ``batch_bytes`` of the file in which the blocks end; None for the
+            last.
     """
     with open_shard(shard) as (_, file, raw):
         try:
@@ -109,8 +109,7 @@ def blocks_between(
 
 
 def _unfinished(file: BufferedReader, end: int) -> bytes:
-    """What stands in a file before a place and after the last line that ends before it; the file
-    is then at that place."""
+    """The bytes of an unfinished line before a position; leaves the file at the position."""
     pieces: list[bytes] = []
     at = end
     while at:
@@ -127,7 +126,7 @@ def _unfinished(file: BufferedReader, end: int) -> bytes:
 
 
 def batch_of(block: ShardBlock, rejects: Rejects) -> tuple[Batch, int]:
-    """The sound records of a block, with ordinals from 0, and how many records it stands for."""
+    """The valid records of a block, with ordinals from 0, and its number of records, bad ones included."""
     if block.rows is None:
         lines = [] if block.lines.isspace() else block.lines.split(b"\n")
         return json_batch(lines, range(block.number, block.number + len(lines)), block, rejects)
@@ -154,12 +153,12 @@ def _line_blocks(
     """Blocks of a stream of lines.
 
     Args:
-        before: of the line that the stream begins within; None at the beginning of the file.
-        stretches: of ``batch_bytes`` to read, None for all.
+        before: the bytes of the current line before the stream; None at the start of the file.
+        stretches: ranges of ``batch_bytes`` to read, None for all.
     """
     number = 1
-    rest = [before] if before else []  # pieces of a line whose end has not come yet
-    held = len(before or b"")  # bytes of them
+    rest = [before] if before else []  # parts of an unfinished line
+    held = len(before or b"")  # their size
     while stretches is None or stretches:
         stretches = None if stretches is None else stretches - 1
         try:
@@ -200,7 +199,7 @@ def _full(stream: BufferedReader | DecompressingReader, size: int) -> bytes:
             pieces.append(piece)
             size -= len(piece)
     except (SynthError, OSError):
-        if not pieces:  # else what came before the damage goes first; it is met again
+        if not pieces:  # otherwise the data before the damage comes first; the error recurs
             raise
     return b"".join(pieces)
 
@@ -208,12 +207,12 @@ def _full(stream: BufferedReader | DecompressingReader, size: int) -> bytes:
 def json_batch(
     lines: Sequence[bytes], numbers: Sequence[int], block: ShardBlock, rejects: Rejects
 ) -> tuple[JsonBatch, int]:
-    """The sound records among lines of a block, and how many records the lines stand for."""
+    """The valid records in the lines of a block, and the number of all records."""
     kept, objects, kept_numbers, ordinals = [], [], [], []
     seen = 0
     for number, line in zip(numbers, lines, strict=True):
         if not line or line.isspace():
-            continue  # a blank line is no record
+            continue  # blank lines are skipped
         try:
             if number in block.faults:
                 raise ValueError(block.faults[number])

@@ -1,4 +1,4 @@
-"""Why a record lacks what a tool needs, and the records that do not."""
+"""Checks of records, with reasons."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _B = TypeVar("_B", bound=Batch)
 
 
 def text_fault(name: str, value: object) -> str | None:
-    """Why a field's value is no text of valid Unicode, None where it is one."""
+    """Why a value is not a valid Unicode string; None if it is."""
     if type(value) is not str:
         return f'field "{name}" is {_kind_of(value)}, not a string'
     if is_unicode(value):
@@ -26,8 +26,7 @@ def text_fault(name: str, value: object) -> str | None:
 
 
 def no_field(batch: Batch, index: int, name: str, remedy: str = "") -> str:
-    """The reason that a record lacks a field: which it has, or which has the object that its path
-    leads to last."""
+    """The reason for a missing field, with the fields of the record, or of the last object on its path."""
     there = f"fields: {fields_of(batch, index)}"
     steps = inner_path(name)
     if steps and isinstance(steps[0], str) and steps[0] in batch.field_names(index):
@@ -51,7 +50,7 @@ def _value_description(value: object) -> str:
 
 
 def fields_of(batch: Batch, index: int) -> str:
-    """Names of a record's fields, for a reason."""
+    """A record's field names, for a reason."""
     names = batch.field_names(index)
     more = f" … {len(names) - _NAMED_FIELDS} more" if len(names) > _NAMED_FIELDS else ""
     shown = [name or '""' for name in names[:_NAMED_FIELDS]]
@@ -59,7 +58,7 @@ def fields_of(batch: Batch, index: int) -> str:
 
 
 def _remedy(batch: Batch, index: int, name: str, option: str) -> str:
-    """The option that names a field; of a text in a chat or an instruction, with its path."""
+    """The option that names a field; for a chat or an instruction, with the path of its text."""
     shape = shape_of(batch.field_names(index))
     if (
         shape is None
@@ -86,10 +85,10 @@ _JSON_KINDS = {
 
 
 def require_text(batch: _B, name: str, rejects: Rejects, option: str | None = None) -> _B:
-    """The records whose field is a string of valid Unicode; the others go to ``rejects``.
+    """The records whose field is a valid Unicode string; the others go to ``rejects``.
 
     Args:
-        option: what names the field, for the remedy; by default ``text_field``.
+        option: the option that names the field, for the error; by default ``text_field``.
     """
     option = option or parameter("text_field")
     bad: dict[int, str] = {}

@@ -1,8 +1,8 @@
-"""Which record is which, so that randomness belongs to a record and not to its place in files.
+"""Keys of records, so that random draws depend on the record and not on its position in files.
 
-A record is known by its ``id``; where it has none, by its text and by how many records with the
-same text came before it. Neither the layout of the files nor the order of work changes a key (equal
-texts are distinguished by order alone, and are interchangeable).
+A record's key comes from its ``id``; without one, from its text and the number of earlier records with the
+same text. Keys depend neither on the layout of files nor on the order of work (equal texts are distinguished
+by order, and are interchangeable).
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from synthtools.records.batch import MISSING
 
 
 class Occurrences:
-    """Counts 64-bit values as they come.
+    """Counts occurrences of 64-bit values in a stream.
 
-    What has been seen is kept as few sorted arrays, each more than twice as long as the next, so
-    that looking up and merging stay cheap.
+    Values are kept in a few sorted arrays, each more than twice as long as the next, so that lookups and
+    merges stay cheap.
 
-    Memory: about 8 bytes for each distinct value, twice that while arrays are merged, and about 100
-    for each that has come more than once.
+    Memory: about 8 bytes per distinct value, twice that while arrays are merged, and about 100 per
+    repeated value.
     """
 
     def __init__(self) -> None:
         self._runs: list[np.ndarray] = []
-        self._repeated: dict[int, int] = {}  # how often, where more than once
+        self._repeated: dict[int, int] = {}  # counts of repeated values
 
     def of(self, values: np.ndarray) -> np.ndarray:
-        """How often each of the next values has come before it: int64 [values].
+        """The number of earlier occurrences of each of the next values: int64 [values].
 
         Args:
             values: uint64.
@@ -67,7 +67,7 @@ class Occurrences:
             return
         while self._runs and len(self._runs[-1]) <= 2 * len(run):
             run = np.concatenate([self._runs.pop(), run])
-            run.sort(kind="stable")  # which merges what is sorted in parts
+            run.sort(kind="stable")  # merges the sorted parts
         self._runs.append(run)
 
 
@@ -82,11 +82,11 @@ def _digest(kind: bytes, content: bytes | memoryview) -> bytes:
 
 
 def hashes(ids: Sequence[Any], contents: Iterable[bytes | memoryview]) -> RecordHashes:
-    """What the keys of records are made of; safe in any thread.
+    """Hashes from which keys are made; thread-safe.
 
     Args:
-        ids: value of the id field of each, ``MISSING`` or None where there is none.
-        contents: text of each in UTF-8.
+        ids: value of each record's id field, ``MISSING`` or None without.
+        contents: each record's text in UTF-8.
     """
     by_text = [identifier is MISSING or identifier is None for identifier in ids]
     if not any(by_text):
@@ -104,12 +104,12 @@ def _spelled(identifier: Any) -> bytes:
     if type(identifier) is int:
         return b"%d" % identifier
     if type(identifier) is float and identifier.is_integer():
-        identifier = int(identifier)  # a column of doubles cannot tell 1 from 1.0
+        identifier = int(identifier)  # a column of doubles does not distinguish 1 from 1.0
     return str(identifier).encode("utf-8", "surrogatepass")
 
 
 class RecordHashes(NamedTuple):
-    """Hash of each record's id, else of its text: uint64 [records]; which are of texts, bool."""
+    """Hash of each record's id, otherwise of its text: uint64 [records]; and which are of texts, bool."""
 
     values: np.ndarray
     by_text: np.ndarray
@@ -119,10 +119,10 @@ class RecordKeys:
     """Gives each record its key, in input order.
 
     Args:
-        apart: records with equal ids get different keys, too, by how many came before.
+        apart: give records with equal ids different keys, too, by the number of earlier ones.
 
-    Memory: 8 to 16 bytes for each distinct text among records without an id (with ``apart`` for
-    each distinct id, too), and about 100 for each that comes more than once.
+    Memory: 8 to 16 bytes per distinct text among records without an id (with ``apart`` also per
+    distinct id), and about 100 per repeated one.
     """
 
     def __init__(self, apart: bool = False) -> None:
@@ -136,7 +136,7 @@ class RecordKeys:
         )
 
     def of_hashes(self, hashes: RecordHashes) -> np.ndarray:
-        """Like ``of``, from what ``hashes`` gave."""
+        """Like ``of``, from the result of ``hashes``."""
         keys = hashes.values.copy()
         asked = np.arange(len(keys)) if self._apart else np.flatnonzero(hashes.by_text)
         times = self._seen.of(keys[asked])

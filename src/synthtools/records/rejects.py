@@ -1,4 +1,4 @@
-"""What happens to bad records: the tool stops at the first, or they are set aside with reasons."""
+"""Handling of bad records: stop at the first, or set them aside with reasons."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from synthtools.records.atomic_files import AtomicFile
 from synthtools.records.jsonl import json_bytes, parse_value
 from synthtools.redaction import hide
 
-# Reasons name columns and fields, so that there may be as many as records: beyond this number they
-# are counted together.
+# Reasons may name fields, so that there may be as many as records: beyond this number they are counted
+# together.
 _MOST_REASONS = 1000
 _OTHER = "other reasons"
-# Readers, models and outputs work in threads of their own.
+# Readers, models and outputs run in different threads.
 _LOCK = threading.RLock()
 
 
 @dataclass
 class Rejects:
-    """The fate of bad records.
+    """Handles bad records.
 
     Args:
         skip: set bad records aside instead of stopping at the first.
-        file: where they are kept, as JSONL of ``file``, ``line``, ``reason`` and ``raw`` (or
-            ``raw_base64`` where the bytes are not UTF-8).
+        file: the rejects file, JSONL with ``file``, ``line``, ``reason`` and ``raw`` (or
+            ``raw_base64`` if the bytes are not UTF-8).
     """
 
     skip: bool = False
     file: AtomicFile | None = None
     reasons: Counter[str] = field(default_factory=Counter)
-    late: int = 0  # of records that their reading had found sound
+    late: int = 0  # records that were valid when read
 
     @property
     def count(self) -> int:
@@ -43,12 +43,12 @@ class Rejects:
 
     @property
     def early(self) -> int:
-        """Bad records that no reading has given to anyone."""
+        """Bad records found on reading."""
         with _LOCK:
             return self.count - self.late
 
     def add(self, error: RecordError) -> None:
-        """Takes a bad record.
+        """Handles a bad record.
 
         Raises:
             RecordError: the record's own error, unless bad records are skipped.
@@ -60,11 +60,11 @@ class Rejects:
         self._write(error.source, error.number, reason, error.raw)
 
     def add_broken_shard(self, source: str, number: int, error: SynthError, raw: bytes) -> None:
-        """Takes a shard that cannot be read beyond a record.
+        """Handles a shard that cannot be read to its end.
 
         Args:
-            number: the first record that could not be read.
-            raw: the piece of it that could.
+            number: the first unreadable record.
+            raw: its readable part.
 
         Raises:
             SynthError: the shard's own error, unless bad records are skipped.
@@ -92,7 +92,7 @@ class Rejects:
 
 
 class LateRejects(Rejects):
-    """Bad records on their way to others, which are counted as read already."""
+    """Passes bad records on; those are already counted as read."""
 
     def __init__(self, rejects: Rejects) -> None:
         super().__init__(rejects.skip)
@@ -105,7 +105,7 @@ class LateRejects(Rejects):
 
 
 class KeptRejects(Rejects):
-    """Bad records that go to others, and are noted in a file from which they can be recalled."""
+    """Passes bad records on, and stores them in a file for ``recall``."""
 
     def __init__(self, rejects: Rejects, file: Path) -> None:
         super().__init__(skip=True)
@@ -127,7 +127,7 @@ class KeptRejects(Rejects):
 
 
 def recall(file: Path, rejects: Rejects) -> None:
-    """Gives the bad records that ``KeptRejects`` has noted, if any, to others.
+    """Passes on the bad records that ``KeptRejects`` has stored, if any.
 
     Raises:
         RecordError: the first of them, unless bad records are skipped.

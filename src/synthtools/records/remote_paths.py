@@ -1,7 +1,7 @@
-"""Files and directories by URL (``s3://``, ``gs://``, ``hf://``, …), as far as they are asked like paths.
+"""Files and directories by URL (``s3://``, ``gs://``, ``hf://``, …), with the needed part of pathlib's interface.
 
-fsspec knows the protocols. What it and its packages raise becomes an ``OSError`` with one line, as of a
-file that is here.
+fsspec implements the protocols. Errors of its packages become an ``OSError`` with one line, as for local
+files.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from typing import Any
 from synthtools.errors import SynthError, UsageError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-# An object appears here when it is whole, and to rename it would be to copy it.
+# Protocols on which objects appear when complete, and a rename would be a copy.
 _WHOLE_OR_NOT = frozenset(("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "hf", "oss"))
-# Packages that fsspec names in no way that a user could type.
+# Packages whose names fsspec does not give.
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
 _PACKAGES |= {"az": "adlfs", "http": "aiohttp", "https": "aiohttp", "hf": "huggingface_hub"}
-# What listings tell that changes with the content.
+# Keys of listings whose values change with the content.
 _MARKS = ("ETag", "etag", "md5Hash", "crc32c", "blob_id", "oid", "sha256", "content_md5")
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
 
 
 def path_of(name: str) -> Path | RemotePath:
-    """A path, or what a URL names."""
+    """A local path, or a RemotePath for a URL."""
     return RemotePath(name) if _URL.match(name) else Path(name)
 
 
@@ -53,13 +53,13 @@ def _system(protocol: str, url: str) -> Any:
 
 @contextmanager
 def _as_of_a_file() -> Iterator[None]:
-    """Turns whatever a protocol's package raises into an OSError of one line."""
+    """Turns all errors of a protocol's package into an OSError with one line."""
     try:
         yield
     except SynthError:
         raise
     except FileNotFoundError as error:
-        # Over HTTP it is raised for every failure of the server or the connection.
+        # Over HTTP it is raised for any failure of the server or connection.
         why = error.__cause__
         status = getattr(why, "status", 404)
         if status != 404:
@@ -75,12 +75,12 @@ def _as_of_a_file() -> Iterator[None]:
 
 
 class RemotePath:
-    """What a URL names; to be used like a path.
+    """A file or directory by URL, with methods like a Path.
 
     Attributes:
         name: the last part.
-        shared: other machines see the same.
-        single: files alone are to be had, by their names, and only to be read (HTTP).
+        shared: visible to other machines.
+        single: only named files can be read; no directories, no writing (HTTP).
     """
 
     def __init__(self, url: str, details: dict[str, Any] | None = None) -> None:
@@ -119,7 +119,7 @@ class RemotePath:
 
     @property
     def _fs(self) -> Any:
-        # One for each host: its name is part of some protocols' connection.
+        # One per host, since for some protocols it is part of the connection.
         head = re.match(r"[^:]+://[^/]*", self._url)
         assert head is not None
         return _system(self._protocol, head[0])
@@ -128,10 +128,10 @@ class RemotePath:
     def _path(self) -> str:
         return str(self._fs._strip_protocol(self._url))
 
-    # ------------------------------------------------------------ what is there
+    # ------------------------------------------------------------ listing
 
     def details(self) -> dict[str, Any]:
-        """What the protocol tells of it. Raises OSError."""
+        """The protocol's metadata. Raises OSError."""
         if self._details is None:
             with _as_of_a_file():
                 self._details = dict(self._fs.info(self._path))
@@ -151,7 +151,7 @@ class RemotePath:
         return self.exists() and self.details().get("type") == "directory"
 
     def mark(self) -> str | None:
-        """Something that changes with the content, None where the protocol tells nothing."""
+        """A value that changes with the content, None if the protocol has none."""
         details = self.details()
         for name in (*_MARKS, *_TIMES):
             if details.get(name):
@@ -159,7 +159,7 @@ class RemotePath:
         return None
 
     def walk(self) -> list[RemotePath]:
-        """All files below, in the order of their names."""
+        """All files below, in name order."""
         with _as_of_a_file():
             entries = self._fs.find(self._path, detail=True)
         root, base = self._path.rstrip("/"), self._url.rstrip("/")
@@ -172,7 +172,7 @@ class RemotePath:
             with _as_of_a_file():
                 names = self._fs.ls(self._path, detail=False)
         except FileNotFoundError:
-            return  # an object store has no empty directories
+            return  # object stores have no empty directories
         yield from (RemotePath(f"{base}/{path.rstrip('/').rpartition('/')[2]}") for path in names)
 
     def glob(self, pattern: str) -> Iterator[RemotePath]:
@@ -181,7 +181,7 @@ class RemotePath:
     # ------------------------------------------------------------ reading and writing
 
     def open(self) -> io.RawIOBase:
-        """For reading, from anywhere in it."""
+        """Opens the file for reading, with seek."""
         with _as_of_a_file():
             return _Reader(self._fs.open(self._path, "rb"))
 
@@ -202,7 +202,7 @@ class RemotePath:
                 raise
 
     def put(self, source: Path) -> None:
-        """Makes a file that is here stand there, whole or not at all."""
+        """Uploads a local file, completely or not at all."""
         with _as_of_a_file():
             if self._protocol in _WHOLE_OR_NOT:
                 self._fs.put_file(os.fspath(source), self._path)
@@ -215,7 +215,7 @@ class RemotePath:
 
 
 class _Reader(io.RawIOBase):
-    """A file of fsspec whose errors are those of a file."""
+    """A file of fsspec that raises OSError."""
 
     def __init__(self, file: Any) -> None:
         self._file = file

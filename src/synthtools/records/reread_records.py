@@ -1,4 +1,4 @@
-"""Records known by their place in the input, read again without being parsed."""
+"""Records read again by position, without parsing."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from synthtools.records.reader import BATCH_BYTES, blocks
 
 
 class RereadRecords:
-    """Records known by their place alone, read again when they are wanted: does what a ``Spool`` does
-    where the inputs can be read once more. Any number of users may share one.
+    """Records by position, read again when needed: a ``Spool`` for inputs that can be read twice. May be
+    shared.
 
-    Memory: some 200 bytes a shard, and for each blank line.
+    Memory: about 200 bytes per shard and per blank line.
 
     Args:
-        shards: the inputs, no two of one name.
+        shards: the inputs, with distinct names.
         pick: see ``picked``.
     """
 
@@ -32,13 +32,13 @@ class RereadRecords:
         self._shards = list(shards)
         self._pick = pick
         self._of_name = {shard.name: index for index, shard in enumerate(self._shards)}
-        # From an ordinal on: (its shard, by how much line numbers are ahead of ordinals). In a shard
-        # that can only grow, so what holds for two records holds for all between them.
+        # From an ordinal on: (shard, line number − ordinal). Within a shard the difference only grows, so
+        # what holds for two records holds for all between them.
         self._stretches: dict[int, tuple[int, int]] = {}
         self._newest = 0, (-1, 0)
 
     def add(self, batch: Batch, records: np.ndarray | None = None) -> np.ndarray:
-        """Notes where some records of a batch stand; returns their handles, int64, ascending."""
+        """Records the positions of some records of a batch; returns handles, int64, ascending."""
         some = slice(None) if records is None else records
         ordinals, numbers = batch.ordinals[some], batch.numbers[some]
         shard = self._of_name[batch.source]
@@ -51,17 +51,17 @@ class RereadRecords:
         return ordinals
 
     def drop(self, handles: np.ndarray) -> None:
-        """Nothing is kept that could be forgotten."""
+        """Does nothing: no data is kept."""
 
     def ordinals(self, handles: np.ndarray) -> np.ndarray:
-        """Place of each record in the input, int64."""
+        """Index of each record in the input, int64."""
         return handles
 
     def batches(self, handles: np.ndarray) -> Iterator[Batch]:
-        """The records of the handles, which ascend, in batches of one shard each.
+        """The records of ascending handles, in batches of one shard each.
 
         Raises:
-            SynthError: a shard no longer holds what it held.
+            SynthError: a shard has changed.
         """
         if not len(handles):
             return
@@ -80,15 +80,15 @@ class RereadRecords:
 def picked(
     shards: Iterable[Shard], numbers: Iterable[np.ndarray], block_bytes: int = BATCH_BYTES
 ) -> Iterator[Batch]:
-    """Records of shards that have been read before, in order.
+    """Selected records of shards, in order.
 
     Args:
-        numbers: int64, of each shard the lines or rows that are wanted, from 1, ascending.
+        numbers: int64, for each shard the lines or rows to read, from 1, ascending.
 
     Memory: one block.
 
     Raises:
-        SynthError: a shard no longer holds what it held.
+        SynthError: a shard has changed.
     """
     for shard, wanted in zip(shards, numbers, strict=True):
         at = 0

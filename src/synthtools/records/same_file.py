@@ -1,5 +1,5 @@
-"""One file under several names: two spellings of a path, links, globs that overlap, a directory and its
-file; an input that is an output too."""
+"""Detects one file under several names: links, overlapping globs, a directory and its file; an input that
+is also an output."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ Name = str | MemoryRecords
 
 
 def _identity(shard: Shard) -> Hashable | None:
-    """Device and inode of a file, its name where it has none; None for a pipe, and for records of the
-    calling program."""
+    """Device and inode of a file, or the name if it has none; None for pipes and in-memory records."""
     if shard.records is not None:
         return None
     status = shard.status
@@ -34,7 +33,7 @@ def _identity(shard: Shard) -> Hashable | None:
 
 
 def repeated(shards: Iterable[Shard]) -> Iterator[tuple[Shard, Shard]]:
-    """Shards that are the same file as an earlier one: (the earlier one, the shard)."""
+    """Shards that are the same file as an earlier one: (earlier shard, shard)."""
     seen: dict[Hashable, Shard] = {}
     for shard in shards:
         identity = _identity(shard)
@@ -45,14 +44,14 @@ def repeated(shards: Iterable[Shard]) -> Iterator[tuple[Shard, Shard]]:
 
 
 def same_file_message(first: Shard, again: Shard) -> str:
-    """That two shards are one file."""
+    """The message that two shards are one file."""
     if first.name == again.name:
         return f"{first.name} is named twice"
     return f"{first.name} and {again.name} are the same file"
 
 
 def refuse_repeated(shards: Iterable[Shard]) -> None:
-    """One corpus holds no file twice: each of its documents would count double.
+    """Checks that a corpus does not contain a file twice, which would count its documents double.
 
     Raises:
         UsageError: it does.
@@ -64,15 +63,15 @@ def refuse_repeated(shards: Iterable[Shard]) -> None:
 def files_in_two(
     shards: Sequence[Shard], apart: Sequence[Name] | None, beside: Sequence[Name]
 ) -> list[str]:
-    """Remarks on files that are in two inputs.
+    """Remarks on files that occur in two inputs.
 
     Args:
         shards: of all inputs.
-        apart: the inputs where each stands for itself; None where they are one corpus.
-        beside: what is read along with them.
+        apart: the inputs, if each is a corpus of its own; None if they form one corpus.
+        beside: further files that are read.
 
     Raises:
-        UsageError: a file is twice in one corpus.
+        UsageError: a file occurs twice in one corpus.
     """
     if apart is None:
         refuse_repeated(shards)
@@ -82,10 +81,10 @@ def files_in_two(
 
 
 def refuse_namesakes(names: Sequence[str]) -> None:
-    """Inputs that are compared have names of their own.
+    """Checks that compared inputs have distinct names.
 
     Raises:
-        UsageError: two have one.
+        UsageError: they do not.
     """
     for name in names:
         if names.count(name) > 1:
@@ -96,10 +95,10 @@ def refuse_namesakes(names: Sequence[str]) -> None:
 
 
 def refuse_input_as_output(shards: Iterable[Shard], name: str) -> None:
-    """Keeps a file that is read from being written over.
+    """Checks that an output does not overwrite an input.
 
     Raises:
-        SynthError: the name, a link to it perhaps, is one of the inputs.
+        SynthError: the output, or the target of its link, is an input.
     """
     place = path_of(name)
     if isinstance(place, RemotePath):
@@ -114,7 +113,7 @@ def refuse_input_as_output(shards: Iterable[Shard], name: str) -> None:
 
 
 def refuse_overlap(name: str, option: str, others: Iterable[str | None]) -> None:
-    """Keeps a further output apart from others.
+    """Checks that a further output is separate from others.
 
     Args:
         others: what else is written; None or ``-`` is stdout.
@@ -145,7 +144,7 @@ def _both(name: str) -> SynthError:
 
 
 def refuse_open_input(shards: Iterable[Shard], status: os.stat_result, name: str) -> None:
-    """Like ``refuse_input_as_output``, of a file that is known by what ``stat`` says of it."""
+    """Like ``refuse_input_as_output``, for a file given by its ``stat`` result."""
     identity = status.st_dev, status.st_ino
     if stat.S_ISREG(status.st_mode) and any(_identity(shard) == identity for shard in shards):
         raise _both(name)

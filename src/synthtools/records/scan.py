@@ -1,9 +1,8 @@
-"""A kernel that reads fields out of JSON lines: no Python object a record, no interpreter lock.
+"""A kernel that extracts fields from JSON lines, without Python objects and without the interpreter lock.
 
-It accepts a line only if it is one valid JSON object (RFC 8259, UTF-8 without surrogates) whose
-last member of the text's name is a string. Every other line, and a few valid ones (an escaped key,
-a lone half of a surrogate pair, nesting beyond 63 levels, NaN), is left to ``jsonl.parse_object``,
-whose ruling counts.
+It accepts a line only if it is one valid JSON object (RFC 8259, UTF-8 without surrogates) in which the last
+member with the text's name is a string. All other lines, and a few valid ones (an escaped key, a lone
+surrogate, nesting beyond 63 levels, NaN), are left to ``jsonl.parse_object``, which decides.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ _DEEPEST = 63
 
 @dataclass(frozen=True)
 class LineScan:
-    """What was found in lines.
+    """The result of a scan.
 
     Attributes:
         states: ``BLANK``, ``LOCATED`` or ``ASK`` of each line, uint8 [lines].
-        data: the texts one after the other, uint8.
-        ends: where the text of each line ends in ``data``, int64 [lines]; of a line that is not
-            ``LOCATED``, where the one before ends.
-        spans: where the values of the other fields stand in the block, int64 [lines, fields, 2];
-            -1 where a line lacks the field.
+        data: the concatenated texts, uint8.
+        ends: end of each line's text in ``data``, int64 [lines]; for a line that is not ``LOCATED``,
+            that of the line before.
+        spans: start and end of the other fields' values in the block, int64 [lines, fields, 2]; -1 if a
+            line lacks the field.
     """
 
     states: np.ndarray
@@ -42,7 +41,7 @@ class LineScan:
 
 
 def scan(block: bytes, text_field: str, fields: Sequence[str] = ()) -> LineScan:
-    """The text and the places of other fields of each line.
+    """The text and the spans of other fields of each line.
 
     Args:
         block: lines; the last may lack its newline.
@@ -85,9 +84,9 @@ def _after_space(data, at, end):
 
 @compiled
 def _object(data, start, names, name_ends, spans, out, filled):
-    """(state, bytes of the text, where to look for the line's end) of one line.
+    """(state, bytes of the text, position from which to find the line's end) of one line.
 
-    No line is sought first: a newline is no space here and may not stand in a string.
+    The line's end is not searched first: a newline is neither valid space here nor valid in a string.
     """
     end = len(data)
     at = _after_space(data, start, end)
@@ -107,7 +106,7 @@ def _object(data, start, names, name_ends, spans, out, filled):
         if at == BAD:
             return ASK, 0, start
         for index in range(key, at - 1):
-            if data[index] == 92:  # an escaped key may be any name
+            if data[index] == 92:  # an escaped key may spell any name
                 return ASK, 0, start
         field = _which(data[key : at - 1], names, name_ends)
         at = _after_space(data, at, end)
@@ -145,7 +144,7 @@ def _object(data, start, names, name_ends, spans, out, filled):
 
 @compiled
 def _which(key, names, name_ends):
-    """The index of a name, -1 where it is none of them."""
+    """The index of a key among the names, -1 if it is not one of them."""
     start = 0
     for index in range(len(name_ends)):
         if name_ends[index] - start == len(key):
@@ -193,7 +192,7 @@ def _past_number(data, at, end):
 
 @compiled
 def _past_word(data, at, end):
-    """After ``true``, ``false`` or ``null``."""
+    """The position after ``true``, ``false`` or ``null``."""
     if data[at] == 116:
         word = b"true"
     elif data[at] == 102:
@@ -220,12 +219,12 @@ def _past_scalar(data, at, end):
 
 @compiled
 def _past_value(data, at, end):
-    """After the value that begins at ``at``; containers without recursion."""
+    """The position after the value at ``at``; nested containers without recursion."""
     depth = 0
-    objects = np.uint64(0)  # a bit for each level: is it an object?
+    objects = np.uint64(0)  # one bit per level: whether it is an object
     one = np.uint64(1)
     while True:
-        # A value begins at ``at``.
+        # At the start of a value.
         if at >= end:
             return BAD
         byte = data[at]
@@ -252,7 +251,7 @@ def _past_value(data, at, end):
             at = _past_scalar(data, at, end)
             if at == BAD:
                 return BAD
-        # A value has ended: close what it ends, or go to the next.
+        # After a value: close containers, or go to the next value.
         while depth:
             at = _after_space(data, at, end)
             if at >= end:
@@ -278,7 +277,7 @@ def _past_value(data, at, end):
 
 @compiled
 def _past_key(data, at, end):
-    """After a key, its colon and the space behind it."""
+    """The position after a key, its colon and the following space."""
     if at >= end or data[at] != 34:
         return BAD
     at = past_string(data, at, end)

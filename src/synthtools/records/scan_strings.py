@@ -1,4 +1,4 @@
-"""Kernels for the strings of JSON: where one ends, and its text in UTF-8."""
+"""Kernels for JSON strings: their end, and their text in UTF-8."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from synthtools.compiled import compiled, load, store
 
 BAD = -1
 
-# What a byte is inside a string.
+# The class of a byte inside a string.
 _PLAIN, _QUOTE, _ESCAPE, _CONTROL, _MANY = 0, 1, 2, 3, 4
 _CLASS = np.zeros(256, np.uint8)
 _CLASS[:32] = _CONTROL
@@ -20,7 +20,7 @@ _UNESCAPED = np.zeros(256, np.uint8)
 for _escape, _byte in zip(b'"\\/bfnrt', b'"\\/\b\f\n\r\t', strict=True):
     _UNESCAPED[_escape] = _byte
 
-# Eight bytes at a time: a word whose every byte is plain is passed over as one.
+# Eight bytes at a time: a word of plain bytes is skipped at once.
 _EACH = np.uint64(0x0101010101010101)
 _HIGH = np.uint64(0x8080808080808080)
 _SPACES = np.uint64(0x2020202020202020)
@@ -35,7 +35,7 @@ for _digit in "0123456789abcdefABCDEF":
 
 @compiled
 def _past_many(data, at, end):
-    """After a character of several bytes, if it is valid UTF-8."""
+    """The position after a multi-byte character, if it is valid UTF-8."""
     lead = data[at]
     low, high = 0x80, 0xBF
     if 0xC2 <= lead <= 0xDF:
@@ -64,7 +64,7 @@ def _past_many(data, at, end):
 
 @compiled
 def _unit(data, at, end):
-    """The UTF-16 unit of ``\\uXXXX`` at a backslash, else ``BAD``."""
+    """The UTF-16 unit of ``\\uXXXX`` at a backslash, otherwise ``BAD``."""
     if at + 6 > end or data[at] != 92 or data[at + 1] != 117:
         return BAD
     value = 0
@@ -78,7 +78,7 @@ def _unit(data, at, end):
 
 @compiled
 def _code_point(data, at, end):
-    """(code point, where it ends) of ``\\uXXXX`` or of a pair of them at a backslash."""
+    """(code point, end) of ``\\uXXXX`` or a surrogate pair at a backslash."""
     unit = _unit(data, at, end)
     if unit < 0xD800 or unit > 0xDFFF:
         return unit, at + 6
@@ -90,26 +90,26 @@ def _code_point(data, at, end):
 
 @compiled
 def _plain(word):
-    """How many of a word's eight bytes stand before the first that is not plain."""
+    """The number of plain bytes at the start of an eight-byte word."""
     quotes, escapes = word ^ _QUOTES, word ^ _ESCAPES
     odd = (word - _SPACES) & ~word | (quotes - _EACH) & ~quotes | (escapes - _EACH) & ~escapes
     odd = (odd | word) & _HIGH
     if odd == _ZERO:
         return np.uint64(8)
-    # All bits below the first odd byte, one of each byte summed up by the product.
+    # All bits below the first other byte; the product sums one bit of each byte.
     return ((((odd & (~odd + _ONE)) >> _SEVEN) - _ONE) & _EACH) * _EACH >> _LAST
 
 
 @compiled
 def past_string(data, at, end):
-    """After the string whose quote stands at ``at``."""
+    """The position after the string whose opening quote is at ``at``."""
     return string(data, at, end, None, 0)[0]
 
 
 @compiled
 def string(data, at, end, out, filled):
-    """Reads the string whose quote stands at ``at``, and writes its text unless ``out`` is None:
-    (after it, where the text ends in ``out``)."""
+    """Reads the string whose opening quote is at ``at``, and writes its text unless ``out`` is None:
+    (position after it, end of the text in ``out``)."""
     to = filled
     at += 1
     while at < end:
@@ -125,7 +125,7 @@ def string(data, at, end, out, filled):
                 plain = np.int64(_plain(word))
                 after += plain
                 if out is not None:
-                    store(out, np.uint64(to), word)  # what is too much is written over
+                    store(out, np.uint64(to), word)  # surplus bytes are overwritten later
                     to += plain
                 if plain < 8:
                     break
@@ -157,7 +157,7 @@ def string(data, at, end, out, filled):
 
 @compiled
 def _encoded(code, out, to):
-    """Writes a code point in UTF-8; returns where it ends."""
+    """Writes a code point in UTF-8; returns the end."""
     if code < 0x80:
         out[to] = code
         return to + 1

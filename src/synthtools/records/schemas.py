@@ -1,4 +1,4 @@
-"""Tables of different schemas: the schema that holds them all, and their rows in it."""
+"""A common schema for tables of different schemas, and their rows in it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from synthtools.records.to_json import texts
 
 
 def unify(left: pa.Schema, right: pa.Schema) -> pa.Schema:
-    """The schema that holds tables of both: columns of ``left``, then those only ``right`` has."""
+    """A schema for the rows of both: the columns of ``left``, then the others of ``right``."""
     if left.equals(right):
         return left
     kinds = {item.name: item.type for item in left}
@@ -60,7 +60,7 @@ def _of_any_size(kind: pa.DataType) -> pa.DataType:
     return pa.list_(kind.value_type) if pa.types.is_fixed_size_list(kind) else kind
 
 
-# What Arrow would merge with other types, changing values: text into bytes, decimals into doubles.
+# Types that Arrow would merge with others by changing values: text to bytes, decimals to doubles.
 _APART: tuple[Callable[[pa.DataType], bool], ...] = (
     lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind),
     pa.types.is_decimal,
@@ -72,8 +72,8 @@ class TablePiece:
     """Rows to be written.
 
     Attributes:
-        lines: the JSON lines that they were read from, where they tell more than the rows.
-        added: columns that were not read from the lines.
+        lines: the JSON lines that the rows were read from, if they hold more information.
+        added: columns that did not come from the lines.
     """
 
     table: pa.Table
@@ -85,8 +85,8 @@ def fitted(pieces: list[TablePiece], schema: pa.Schema) -> tuple[pa.Schema, list
     """The rows with exactly the schema's columns.
 
     Returns:
-        (schema, tables): the schema has a JSON column wherever a value would otherwise change (an
-        integer that no double holds).
+        (schema, tables): with a JSON column wherever a value would otherwise change (an integer that a
+        double cannot hold).
     """
     columns = []
     for index, item in enumerate(schema):
@@ -104,7 +104,7 @@ def fitted(pieces: list[TablePiece], schema: pa.Schema) -> tuple[pa.Schema, list
 
 
 def joined(tables: list[pa.Table]) -> pa.Table:
-    """Tables of one schema as one table in one piece, whose buffers depend on its values alone."""
+    """Tables of one schema as one contiguous table, whose buffers depend only on its values."""
     if not tables[0].column_names:
         return without_columns(sum(table.num_rows for table in tables))
     table = pa.concat_tables(tables).combine_chunks()
@@ -113,13 +113,13 @@ def joined(tables: list[pa.Table]) -> pa.Table:
 
 
 def _canonical(array: pa.Array) -> pa.Array:
-    """The array with nothing but nulls under the nulls of its structs.
+    """The array with nulls inside its null structs.
 
-    Null slots hold no value, and how Arrow fills it depends on how the rows came together.
+    What Arrow stores under a null depends on how the rows were concatenated.
     """
     kind = array.type
     if pa.types.is_struct(kind) and kind.num_fields:
-        # flatten hands a struct's nulls down to its fields.
+        # flatten applies a struct's nulls to its fields.
         fields = [_canonical(item) for item in array.flatten()]
         mask = array.is_null() if array.null_count else None
         return pa.StructArray.from_arrays(fields, fields=list(kind), mask=mask)
@@ -144,23 +144,23 @@ def _conform(piece: TablePiece, item: pa.Field) -> pa.ChunkedArray | pa.Array:
         piece.table.column(item.name) if item.name in piece.table.column_names else pa.nulls(rows)
     )
     if pa.types.is_null(column.type):
-        # As if they had been built with the others: pa.nulls lays out structs in another way.
+        # Built like the others: pa.nulls lays out structs differently.
         return build([None] * rows, item.type)
     if column.type.equals(item.type):
         return column
     if item.type != JSON:
         try:
             return column.cast(item.type)
-        except pa.ArrowIndexError:  # pyarrow (26) stumbles over lists of nulls in what it casts
+        except pa.ArrowIndexError:  # pyarrow (26) fails to cast lists of nulls
             return build(column.to_pylist(), item.type)
     if piece.lines is not None and item.name not in piece.added and holds_float(column.type):
-        # The column has taken 1 for 1.0; the lines still tell.
+        # The column turned 1 into 1.0; the lines still have the difference.
         return build([parse_exactly(line).get(item.name) for line in piece.lines], JSON)
     return json_array(texts(column))
 
 
 def row_sizes(table: pa.Table) -> np.ndarray:
-    """About how many bytes each row holds, int64: a function of the row, not of the table."""
+    """Approximate bytes of each row, int64; depends on the row, not on the table."""
     columns = (_value_sizes(column.combine_chunks()) for column in table.columns)
     return sum(columns, start=np.ones(table.num_rows, np.int64))
 

@@ -1,7 +1,7 @@
-"""Chats and instructions as people keep them: which shape a record has, and one shape as another.
+"""Shapes of chats and instructions: recognition by fields, and conversion.
 
-A record has the shape whose fields it has; of several, the first here. Its answer is its last message, or
-the field beside the prompt.
+A record has the first shape here all of whose fields it has. Its answer is the last message, or the field
+beside the prompt.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ ShapeName = Literal[
 
 
 class Shape(NamedTuple):
-    """One way to keep a chat or an instruction with its answer.
+    """A format for a chat or an instruction with its answer.
 
     Attributes:
-        fields: that a record of the shape has, the one with the answer last.
+        fields: required fields, that of the answer last.
         answer: path of the answer.
-        known_as: what people call it, if they do.
+        known_as: the format's common name, if any.
     """
 
     fields: tuple[str, ...]
@@ -45,7 +45,7 @@ SHAPES: dict[ShapeName, Shape] = {
     "prompt-response": Shape(("prompt", "response"), "response", ""),
     "question-answer": Shape(("question", "answer"), "answer", ""),
 }
-# What else belongs to the prompt of an instruction, where it is not empty.
+# Further fields of an instruction's prompt, if not empty.
 _INPUT = "input"
 FIELDS_OF = {
     name: (*shape.fields, *([_INPUT] if name == "instruction-output" else []))
@@ -59,7 +59,7 @@ _SENDERS = {"user": "human", "assistant": "gpt"}
 
 
 def shape_of(names: Sequence[str] | Mapping[str, Any]) -> ShapeName | None:
-    """The shape of a record that has fields of these names; None where it has none of them all."""
+    """The shape of a record with these field names; None if no shape fits."""
     for name, shape in SHAPES.items():
         if all(field in names for field in shape.fields):
             return name
@@ -67,28 +67,28 @@ def shape_of(names: Sequence[str] | Mapping[str, Any]) -> ShapeName | None:
 
 
 def recognized(record: Batch | None) -> ShapeName | None:
-    """The shape of a batch's first record; None where it has a text, or no shape."""
+    """The shape of a batch's first record; None if it has a text field, or no shape fits."""
     names = [] if record is None else record.field_names(0)
     return None if "text" in names else shape_of(names)
 
 
 def text_path(record: Batch | None) -> str:
-    """Where the text of records like this one stands."""
+    """The path of the text in records like this one."""
     shape = recognized(record)
     return "text" if shape is None else SHAPES[shape].answer
 
 
 def described(name: ShapeName) -> str:
-    """A shape as a remark calls it."""
+    """A shape's description for remarks."""
     fields, _, known_as = SHAPES[name]
     return " and ".join(fields) + (f" ({known_as})" if known_as else "")
 
 
 def conversation(record: Mapping[str, Any], name: ShapeName) -> Any:
-    """The messages of a record of a shape, each {role, content}.
+    """The messages of a record of this shape, each {role, content}.
 
     Raises:
-        ValueError: what stands in the fields is not of the shape.
+        ValueError: the values of the fields do not fit the shape.
     """
     if name == "messages":
         return record["messages"]
@@ -126,10 +126,10 @@ def _from_turns(turns: Any) -> Messages:
 
 
 def members_of(messages: Any, name: ShapeName) -> dict[str, Any]:
-    """The fields of a conversation in a shape.
+    """A conversation as the fields of a shape.
 
     Raises:
-        ValueError: the messages are no conversation, or one that the shape cannot hold.
+        ValueError: not a conversation, or the shape cannot hold it.
     """
     sound = isinstance(messages, list) and all(
         isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str)

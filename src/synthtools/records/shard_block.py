@@ -1,4 +1,4 @@
-"""Pieces of shards as they lie there; of Parquet and Arrow, of bounded size whatever the file claims."""
+"""Unparsed blocks of shards; for Parquet and Arrow of bounded size, whatever the file claims."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ShardBlock:
-    """A piece of a shard, not yet parsed.
+    """An unparsed block of a shard.
 
     Attributes:
         source: the shard's name.
         number: line or row of its first record in the shard, from 1.
         lines: whole lines of JSONL, without a byte order mark.
-        rows: of Parquet or Arrow.
-        faults: why some of the lines are no records, by number.
-        broken: why the shard cannot be read from here on; ``lines`` is then what is left of it.
+        rows: rows of Parquet or Arrow.
+        faults: reasons of lines that are not records, by number.
+        broken: why the rest of the shard cannot be read; ``lines`` then holds its last bytes.
     """
 
     source: str
@@ -42,13 +42,13 @@ class ShardBlock:
 
     @property
     def count(self) -> int:
-        """Its lines or rows."""
+        """Number of lines or rows."""
         if self.rows is not None:
             return int(self.rows.num_rows)
         return newlines(self.lines) + (not self.lines.endswith(b"\n"))
 
     def records(self, numbers: np.ndarray) -> Batch:
-        """The records at these lines or rows of the shard, int64, without ordinals; not looked into."""
+        """The records at these lines or rows of the shard, int64; without ordinals, unparsed."""
         places = numbers - self.number
         if self.rows is None:
             lines = BlockLines(self.lines, self.count)
@@ -60,7 +60,7 @@ class ShardBlock:
 
 
 class BlockLines(Sequence[bytes]):
-    """The lines of a block, parted only when someone asks for one."""
+    """The lines of a block, split on demand."""
 
     def __init__(self, block: bytes, count: int) -> None:
         self._block = block
@@ -82,7 +82,7 @@ class BlockLines(Sequence[bytes]):
         return self._parted
 
 
-# Rows of Parquet that are read at once hold no more, whatever their dictionaries stand for.
+# Bound on rows of Parquet read at once, with dictionaries expanded.
 _MOST_DECODED = 1 << 28
 _MOST_ROWS = 1 << 13
 
@@ -95,11 +95,11 @@ def row_blocks(
     batch_bytes: int,
     columns: Collection[str] | None = None,
 ) -> Iterator[ShardBlock]:
-    """Blocks of about ``batch_bytes`` of a file of a kind of ``open_shard``, of rows; the last says
-    what is wrong with the rest where something is.
+    """Blocks of about ``batch_bytes`` of a file of rows, of a kind of ``open_shard``; the last one has the
+    error, if the rest cannot be read.
 
     Args:
-        columns: read no others of Parquet, where it has any of them.
+        columns: read only these from Parquet, if it has any of them.
     """
     import pyarrow as pa
 
@@ -161,10 +161,9 @@ def _arrow_tables(
 
 
 class _Watched(RawIOBase):
-    """A stream that tells whether its reader has come to its end.
+    """A stream that records whether it was read to its end.
 
-    The reader of an Arrow stream stops at the end mark. Where there is none, the process that wrote the
-    stream did not finish.
+    The reader of an Arrow stream stops at the end mark. Without one, the writing process did not finish.
     """
 
     def __init__(self, file: BufferedReader) -> None:
@@ -198,8 +197,8 @@ def _rows_of(metadata: pq.FileMetaData, batch_bytes: int, columns: Sequence[str]
 
 
 def _longest_row(group: pq.RowGroupMetaData) -> int:
-    """About how many bytes a row may have whose values stand in dictionaries: one of them can stand
-    for any number of rows."""
+    """Approximate maximal bytes of a row with dictionary-encoded values: one value may occur in any
+    number of rows."""
     size = 0
     for index in range(group.num_columns):
         column = group.column(index)
@@ -211,7 +210,7 @@ def _longest_row(group: pq.RowGroupMetaData) -> int:
 
 
 def _decoded_bytes(table: pa.Table) -> int:
-    """Bytes of a table with every value of a dictionary where it stands for a row."""
+    """Bytes of a table with dictionaries expanded."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

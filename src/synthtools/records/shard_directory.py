@@ -1,4 +1,4 @@
-"""A directory of shards that one run writes and a later one can go on with."""
+"""A directory of shards that a later run can resume."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ MANIFEST = ".synth.json"
 
 @dataclass
 class _Finished:
-    """A shard that stands, and how far the work had come when it was done."""
+    """A finished shard, and the progress of the work at its end."""
 
     name: str
     records: int
-    end: int  # input records that are done with this shard
+    end: int  # input records done at the end of this shard
     totals: dict[str, int]
 
 
@@ -44,7 +44,7 @@ class _Manifest:
 
     @classmethod
     def of(cls, content: Any) -> _Manifest:
-        """Raises ValueError, KeyError or TypeError where a value is no manifest."""
+        """Raises ValueError, KeyError or TypeError if a value is not a manifest."""
         manifest = cls(
             content["job"], [_Finished(**s) for s in content["shards"]], content["complete"]
         )
@@ -64,14 +64,14 @@ class _Manifest:
 
 
 class DirectorySink(Sink):
-    """Shards ``part-00000.…`` in a directory, with a manifest that lets a killed run go on.
+    """Shards ``part-00000.…`` in a directory, with a manifest for resuming a killed run.
 
-    A record's shard depends on the records alone: the shards of a resumed run are those of an
+    A record's shard depends only on the records: a resumed run writes the same shards as an
     uninterrupted one.
 
     Attributes:
-        leftovers: functions that remove what else the run kept in the directory, called when all
-            shards stand, while no other run may write there yet.
+        leftovers: functions that remove the run's other files in the directory, called when all
+            shards are complete, before the claim is released.
     """
 
     def __init__(
@@ -94,12 +94,12 @@ class DirectorySink(Sink):
         self.leftovers: list[Callable[[], None]] = []
         with write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            # By a URL there is none: a store knows no locks that die with their process.
+            # Not for URLs: object stores have no locks that end with their process.
             self._claim = OutputLock.of_folder(folder) if isinstance(folder, Path) else None
         try:
             with write_errors(folder):
                 for shard in self._shards_there():
-                    refuse_input_as_output(inputs, str(shard))  # a link to it perhaps, or on stdin
+                    refuse_input_as_output(inputs, str(shard))  # also by a link, or on stdin
                 self._manifest = self._resumed(job) if resume else self._fresh(job, force)
         except BaseException:
             self._release()
@@ -166,7 +166,7 @@ class DirectorySink(Sink):
             raise SynthError(
                 f"{self.folder}: {missing[0]} is gone; {parameter('force')} starts over"
             )
-        # A shard renamed into place just before a kill is not in the manifest yet: it is done again.
+        # A shard renamed just before a kill is not in the manifest yet: it is written again.
         self._remove([p for p in self._shards_there() if p.name not in names])
         return manifest
 
@@ -177,14 +177,14 @@ class DirectorySink(Sink):
             remove_partial(self.folder, rf"\.(part-\d+\..+|\.?{re.escape(MANIFEST)})")
 
     def _require_claim(self) -> None:
-        """Raises SynthError where the directory is another than the one that the run began in."""
+        """Raises SynthError if the directory is no longer the one in which the run started."""
         if self._claim is not None and not self._claim.stands():
             raise SynthError(
                 f"{self.folder}: was removed or replaced while it was written; run again"
             )
 
     def _require_shards(self) -> None:
-        """Raises SynthError where a finished shard is gone."""
+        """Raises SynthError if a finished shard is missing."""
         self._require_claim()
         there = {path.name for path in self._shards_there()}
         gone = [shard.name for shard in self._manifest.shards if shard.name not in there]
@@ -239,7 +239,7 @@ class DirectorySink(Sink):
     def finish(self) -> None:
         with write_errors(self.folder):
             if self._encoder is None and not self._manifest.shards:
-                self._open_shard()  # no records: an empty shard says so to the next tool
+                self._open_shard()  # no records: an empty shard for the next tool
             if self._encoder is not None:
                 self._close_shard()
             self._require_shards()
@@ -258,7 +258,7 @@ class DirectorySink(Sink):
 
 
 def is_unfinished(folder: Path | RemotePath) -> bool:
-    """Whether a directory holds the shards of a run that has not ended."""
+    """Whether a directory holds the shards of an unfinished run."""
     try:
         return parse_value((folder / MANIFEST).read_bytes())["complete"] is False
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""A shard opened: what it holds, by its first bytes, and a copy of what can be read only once."""
+"""Opening a shard by its first bytes, and copying inputs that can be read only once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SNIFFED = 16
 
 
 class CountingFile(io.RawIOBase):
-    """A raw file that adds what is read from it to its shard's ``bytes_read``."""
+    """A raw file that counts the bytes read in its shard's ``bytes_read``."""
 
     def __init__(self, file: io.RawIOBase, shard: Shard) -> None:
         self._file = file
@@ -32,7 +32,7 @@ class CountingFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while (count := self._file.readinto(buffer)) is None:
-            # Someone who shares the pipe has made it non-blocking; None is not its end.
+            # Another process made the shared pipe non-blocking; None does not mean its end.
             select.select([self._file], [], [])
         self._shard.bytes_read += count
         return count
@@ -49,15 +49,15 @@ class CountingFile(io.RawIOBase):
 
 @contextmanager
 def open_shard(shard: Shard) -> Iterator[tuple[str, io.BufferedReader, io.RawIOBase]]:
-    """Opens a shard and tells what it holds.
+    """Opens a shard and recognises its format.
 
     Yields:
         (kind, file, raw): kind is ``jsonl``, ``gzip``, ``zstd``, ``parquet``, ``arrow-file``,
-        ``arrow-stream`` or ``empty``; file is buffered, at the first byte; raw is the file of the
-        system below it.
+        ``arrow-stream`` or ``empty``; file is buffered, at the first byte; raw is the
+        unbuffered file below it.
 
     Raises:
-        SynthError: the file cannot be opened, or is of a kind we know not to be records.
+        SynthError: the file cannot be opened, or has a format without records.
     """
     with _source(shard) as raw, _buffered(CountingFile(raw, shard)) as file:
         yield *_sniffed(file, shard), raw
@@ -87,7 +87,7 @@ def _buffered(raw: io.RawIOBase) -> io.BufferedReader:
 def _sniffed(file: io.BufferedReader, shard: Shard) -> tuple[str, io.BufferedReader]:
     head = b""
     try:
-        # What begins like JSON is known at once: a slow pipe need not give more.
+        # The start of JSON is recognised at once, without waiting for more of a slow pipe.
         while len(head) < _SNIFFED and not head.lstrip().startswith(b"{"):
             piece = file.read1(_SNIFFED - len(head))
             if not piece:
@@ -120,7 +120,7 @@ def _kind(head: bytes, shard: Shard) -> str:
 
 
 class _Rejoined(io.RawIOBase):
-    """Bytes taken for a look, then the rest of the stream."""
+    """Bytes already read, then the rest of the stream."""
 
     def __init__(self, head: bytes, rest: io.BufferedReader | io.FileIO) -> None:
         self._head = head
@@ -134,7 +134,7 @@ class _Rejoined(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         if not self._head:
-            # Once: a pipe that gives little must not be waited for until the buffer is full.
+            # One read only: do not wait until a slow pipe fills the buffer.
             rest = self._rest
             once = rest.readinto1 if isinstance(rest, io.BufferedReader) else rest.readinto
             return once(buffer)
@@ -145,10 +145,10 @@ class _Rejoined(io.RawIOBase):
 
 @contextmanager
 def rereadable(shard: Shard, as_file: bool = False) -> Iterator[Shard]:
-    """The shard, or where it can be read only once, a copy of it in TMPDIR.
+    """The shard, or if it can be read only once, a copy in TMPDIR.
 
     Args:
-        as_file: it must be a file; records of the calling program are copied in any case.
+        as_file: whether a file is needed; in-memory records are then always copied.
     """
     again = shard.records is not None and shard.records.rereadable and not as_file
     if again or (shard.path is not None and shard.path.is_file()):
@@ -169,7 +169,7 @@ def rereadable(shard: Shard, as_file: bool = False) -> Iterator[Shard]:
 
 
 def _spooled(file: io.BufferedReader, shard: Shard) -> io.BufferedReader:
-    # Parquet and Arrow files are read from their end: a pipe has to be laid on disk first.
+    # Parquet and Arrow files are read from their end: a pipe has to be copied to disk first.
     try:
         spool = tempfile.TemporaryFile(prefix="synth-")
         while piece := file.read(1 << 20):
@@ -180,4 +180,4 @@ def _spooled(file: io.BufferedReader, shard: Shard) -> io.BufferedReader:
             f"{shard.name}: a piped Parquet or Arrow file is kept in TMPDIR to be read, which "
             f"fails: {reason(error)}"
         ) from error
-    return cast(io.BufferedReader, spool)  # it reads as one
+    return cast(io.BufferedReader, spool)  # it has the same interface

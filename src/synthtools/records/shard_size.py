@@ -1,4 +1,4 @@
-"""Quantities of records, and where a batch is cut so that parts reach them."""
+"""Sizes of shards, and splitting batches accordingly."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    # Options are read with this module: numpy would double the time that --help takes.
+    # Imported by the options: numpy would double the time of --help.
     import numpy as np
 
     from synthtools.records.batch import Batch
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ShardSize:
-    """How large a shard grows before the next is begun: records or bytes."""
+    """The size at which the next shard starts, in records or bytes."""
 
     count: int
     unit: str  # "records" or "bytes"
@@ -24,7 +24,7 @@ class ShardSize:
         return f"{self.count / 1e6:g}MB" if self.unit == "bytes" else str(self.count)
 
     def weights(self, batch: Batch) -> np.ndarray:
-        """What each record of a batch adds, int64."""
+        """Each record's size in the unit, int64."""
         sizes = batch.sizes()
         if self.unit == "records":
             sizes[:] = 1
@@ -32,19 +32,19 @@ class ShardSize:
 
 
 def parts(weights: np.ndarray, filled: int, limit: int) -> Iterator[tuple[int, int, int]]:
-    """Cuts records so that each part ends with the record that brings it to ``limit``.
+    """Splits records so that each part ends with the record that brings it to ``limit``.
 
-    Where the cuts fall depends on the records alone, not on how they came in batches.
+    The splits depend only on the records, not on their batches.
 
     Args:
-        weights: of each record, int64.
-        filled: weight of the part that earlier batches have begun.
+        weights: size of each record, int64.
+        filled: size of the current part before this batch.
 
     Yields:
         (start, end, weight of the part so far); the part is whole if the weight reaches the limit.
     """
     sums = weights.cumsum()
-    before = -filled  # the sum at which the part in hand began
+    before = -filled  # the sum at the start of the current part
     start = 0
     while start < len(weights):
         end = min(int(sums.searchsorted(before + limit)) + 1, len(weights))

@@ -1,5 +1,5 @@
-"""Where batches go: the interface, and an output that hands records to the calling program; NaN and
-infinities on their way into JSON, which has no word for them (RFC 8259)."""
+"""Outputs of batches: the interface, and an output to the calling program; NaN and infinities, which JSON
+cannot represent (RFC 8259)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|(-?Infinity|NaN)', re.DOTALL)
 
 @dataclass
 class Nonfinite:
-    """What becomes of such numbers of columns; lines that were read as JSON stay as they are.
+    """Handling of NaN and infinities in columns; lines that were read as JSON stay unchanged.
 
     Attributes:
-        policy: ``keep`` writes them as Python's json does, ``null`` as null, ``fail`` refuses the record.
-        count: of numbers that became null so far.
-        everywhere: in lines that were read too (records of the calling program, which were no JSON).
+        policy: ``keep`` writes them as Python's json does, ``null`` as null, ``fail`` rejects the record.
+        count: numbers written as null so far.
+        everywhere: also in lines (in-memory records, which were not read as JSON).
     """
 
     policy: str
@@ -41,7 +41,7 @@ class Nonfinite:
         """The records as lines of JSON.
 
         Raises:
-            RecordError: a record holds such a number, and the policy is ``fail``.
+            RecordError: a record holds NaN or an infinity, and the policy is ``fail``.
         """
         if self.policy == "keep":
             return batch.json_lines()
@@ -84,11 +84,11 @@ class Nonfinite:
 
 
 class Sink(ABC):
-    """Takes batches in order; ``finish`` makes them stand, ``abort`` leaves nothing half-done.
+    """Writes batches in order; ``finish`` completes the output, ``abort`` removes it.
 
-    ``records`` and ``totals`` (the sums of the batches' tallies) count what the output holds;
-    ``rejects`` takes the records that cannot be written. ``pipe`` is the descriptor of one
-    to which nothing was written yet.
+    ``records`` and ``totals`` (the sums of the batches' tallies) count the records in the output;
+    ``rejects`` receives those that cannot be written. ``pipe`` is the descriptor of a pipe to which
+    nothing has been written yet.
     """
 
     pipe: int | None = None
@@ -98,13 +98,13 @@ class Sink(ABC):
         self.rejects = Rejects()
         self.records = 0
         self.totals: dict[str, int] = {}
-        self.resume_from = 0  # input records that need not be done again
+        self.resume_from = 0  # input records already done
 
     @abstractmethod
     def write(self, batch: Batch) -> None: ...
 
-    def settle(self) -> None:  # noqa: B027 (what goes to a pipe is there already)
-        """Writes all that is left, so that ``finish`` cannot fail for want of room."""
+    def settle(self) -> None:  # noqa: B027 (pipes have nothing left)
+        """Writes all buffered data, so that ``finish`` cannot fail on a full disk."""
 
     @abstractmethod
     def finish(self) -> None: ...
@@ -113,8 +113,8 @@ class Sink(ABC):
     def abort(self) -> None: ...
 
     def _sound(self, batch: Batch, form: str) -> Batch:
-        """The records that can be written; the others are bad ones: they hold a number that JSON lacks
-        (with ``--nan fail``), or nothing in which a path could be set."""
+        """The records that can be written; the others are rejected: they hold NaN or an infinity (with
+        ``--nan fail``), or lack the object that a path leads to."""
         written: Callable[[Batch], object]
         if not form.startswith(("parquet", "arrow")) and self.nonfinite.policy == "fail":
             written = self.nonfinite.lines
@@ -147,11 +147,11 @@ class Sink(ABC):
 
 
 class RecordSink(Sink):
-    """Hands records to a thread that takes them, as they would stand in JSONL.
+    """Passes records to a consuming thread, as parsed from JSONL.
 
     Args:
-        queue: takes a list of records a batch.
-        stopped: set when nobody takes records any more.
+        queue: receives one list of records per batch.
+        stopped: set when the consumer has stopped.
     """
 
     def __init__(self, queue: Queue[Any], stopped: Event) -> None:
@@ -163,7 +163,7 @@ class RecordSink(Sink):
         return "<records>"
 
     def write(self, batch: Batch) -> None:
-        """Raises OutputClosed when nobody takes records any more."""
+        """Raises OutputClosed if the consumer has stopped."""
         if self._stopped.is_set():
             raise OutputClosed
         batch = self._sound(batch, "jsonl")
@@ -171,7 +171,7 @@ class RecordSink(Sink):
         self._count(batch)
 
     def finish(self) -> None:
-        """Nothing is left to be written."""
+        """Does nothing: all records have been passed on."""
 
     def abort(self) -> None:
-        """Nothing is left to be removed."""
+        """Does nothing."""

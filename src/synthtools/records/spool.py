@@ -1,4 +1,4 @@
-"""Records kept aside on disk until it is known which of them are wanted."""
+"""Records kept on disk until the selection is known."""
 
 from __future__ import annotations
 
@@ -17,23 +17,22 @@ from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Dead bytes are given back when there are more than this, and more of them than of living ones.
+# Dropped bytes are freed when they exceed this number and the bytes still kept.
 _WASTE = 64 << 20
-# Pieces of rows that are kept in memory while records are given back.
+# Pieces of rows cached in memory while records are read back.
 _KEPT = 16
 _WHERE = "records kept aside in TMPDIR"
 
 
 @dataclass
 class _Piece:
-    """What one batch left in the file: lines, or rows as an Arrow stream.
+    """One batch in the file: lines, or rows as an Arrow stream.
 
     Attributes:
-        start: of the piece in the file; size: its bytes.
-        ends: of lines, where each living one ends in the piece; None for rows.
-        living: records that are wanted still, bool; ``places`` is where each lies among those that
-            are in the file.
-        from_rows: some of the lines were made of rows.
+        start: position in the file; size: in bytes.
+        ends: for lines, the end of each kept one in the piece; None for rows.
+        living: which records are still kept, bool; ``places``: the index of each among those in the file.
+        from_rows: some of the lines were converted from rows.
     """
 
     source: str
@@ -48,12 +47,12 @@ class _Piece:
 
 
 class Spool(Closeable):
-    """A temporary file (in TMPDIR) of records; each is known by a handle.
+    """A temporary file (in TMPDIR) of records, each with a handle.
 
-    Records come back as they were: lines byte for byte, rows with their types, with the shard and
-    the line that they were read from. Fields that were added to them are not kept.
+    Records are read back unchanged: lines byte for byte, rows with their types, with shard and line number.
+    Added fields are not kept.
 
-    Memory: about 30 bytes a record.
+    Memory: about 30 bytes per record.
     """
 
     def __init__(self) -> None:
@@ -67,10 +66,10 @@ class Spool(Closeable):
         self._file.close()
 
     def add(self, batch: Batch, records: np.ndarray | None = None) -> np.ndarray:
-        """Keeps the records of a batch; returns their handles, int64, ascending.
+        """Stores records of a batch; returns their handles, int64, ascending.
 
         Args:
-            records: those to keep, ascending; None for all.
+            records: indices to store, ascending; None for all.
         """
         if records is not None and len(records) < len(batch):
             batch = batch.take(records)
@@ -91,7 +90,7 @@ class Spool(Closeable):
                 isinstance(batch, JsonBatch) and batch.from_rows,
             )
         )
-        # A handle is (piece, record in the piece).
+        # A handle encodes (piece, record in the piece).
         return (np.int64(len(self._pieces) - 1) << 32) + np.arange(count, dtype=np.int64)
 
     def _append(self, data: bytes) -> int:
@@ -103,7 +102,7 @@ class Spool(Closeable):
         return start
 
     def drop(self, handles: np.ndarray) -> None:
-        """Forgets records."""
+        """Drops records."""
         for number, records in _by_piece(np.sort(handles)):
             piece = self._pieces[number]
             left = int(piece.living.sum())
@@ -136,7 +135,7 @@ class Spool(Closeable):
             self._file, self._size, self._dead = new, size, 0
 
     def ordinals(self, handles: np.ndarray) -> np.ndarray:
-        """Place of each record in the input, int64."""
+        """Index of each record in the input, int64."""
         ordinals = np.empty(len(handles), np.int64)
         order = np.argsort(handles, kind="stable")
         at = 0
@@ -146,11 +145,11 @@ class Spool(Closeable):
         return ordinals
 
     def batches(self, handles: np.ndarray) -> Iterator[Batch]:
-        """The records of the handles, in their order; a handle that stands twice gives two."""
-        rows: dict[int, ArrowBatch] = {}  # of the pieces used last: neighbours may take turns
+        """The records of the handles, in order; a repeated handle gives its record repeatedly."""
+        rows: dict[int, ArrowBatch] = {}  # the last pieces: handles may alternate
         start = 0
         numbers = handles >> 32
-        # Runs of records of one piece come as one batch.
+        # Consecutive records of one piece form one batch.
         breaks = np.flatnonzero(np.diff(numbers)) + 1
         for end in [*breaks.tolist(), len(handles)]:
             if end == start:
@@ -198,7 +197,7 @@ def _bytes_of(batch: Batch) -> tuple[bytes, np.ndarray | None]:
 
 
 def _whole(piece: _Piece, data: bytes) -> ArrowBatch:
-    """The rows of a piece that are in the file."""
+    """All rows of a piece in the file."""
     import pyarrow as pa
 
     rows: pa.Table = pa.ipc.open_stream(data).read_all()
@@ -212,7 +211,7 @@ def _some(whole: ArrowBatch, piece: _Piece, records: np.ndarray) -> ArrowBatch:
 
 
 def _by_piece(handles: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """(piece, records in it) of handles in ascending order of pieces."""
+    """(piece, records in it) for consecutive handles."""
     numbers = handles >> 32
     breaks = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(handles)]
     for start, end in itertools.pairwise(breaks):

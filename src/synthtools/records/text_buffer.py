@@ -1,4 +1,4 @@
-"""Texts of many records in one buffer, as Arrow holds them: what the kernels read."""
+"""Texts of many records in one buffer, in Arrow's layout, for the kernels."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 
 def newlines(data: bytes) -> int:
-    """How many there are; ``bytes.count`` takes five times as long."""
+    """Number of newlines; five times as fast as ``bytes.count``."""
     return int(np.count_nonzero(np.frombuffer(data, np.uint8) == 10))
 
 
 @dataclass(frozen=True)
 class TextBuffer:
-    """Texts one after the other in UTF-8.
+    """Concatenated texts in UTF-8.
 
     Attributes:
         data: uint8 [bytes], valid UTF-8 without surrogates.
@@ -28,7 +28,7 @@ class TextBuffer:
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> TextBuffer:
-        """Raises UnicodeEncodeError where a text holds half of a surrogate pair."""
+        """Raises UnicodeEncodeError if a text has a lone surrogate."""
         pieces = [text.encode("utf-8") for text in texts]
         offsets = np.zeros(len(pieces) + 1, np.int64)
         np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
@@ -50,7 +50,7 @@ class TextBuffer:
         return (self[index] for index in range(len(self)))
 
     def views(self) -> Iterator[memoryview]:
-        """The bytes of each text, not copied."""
+        """The bytes of each text, without copying."""
         data = self.data.data
         ends = self.offsets.tolist()
         return (data[start:end] for start, end in itertools.pairwise(ends))

@@ -12,7 +12,7 @@ from synthtools.errors import SynthError, parameter
 from synthtools.records.input_format import WINDOWS
 from synthtools.records.jsonl import json_bytes
 
-# A line or a document of more is refused [ours]: it is no record.
+# Longer lines and documents are refused [ours].
 LONGEST = 1 << 28
 
 
@@ -20,8 +20,8 @@ class JsonLine(NamedTuple):
     """A record as one line of JSON.
 
     Attributes:
-        number: of the line in the file, or of the element in the array, from 1.
-        fault: why it is not a record; ``json`` then shows what stands there.
+        number: of the line in the file, or the element in the array, from 1.
+        fault: why it is not a record; ``json`` then holds the text.
     """
 
     number: int
@@ -49,8 +49,8 @@ class _Raw(RawIOBase):
 
 
 def decoded(stream: ByteStream, encoding: str | None) -> TextIOWrapper:
-    """A stream as text with its own line ends; bytes that the encoding lacks become lone surrogates,
-    which ``json_line`` refuses by record. A byte order mark is no part of it."""
+    """A stream as text with original line ends; undecodable bytes become lone surrogates, which
+    ``json_line`` reports per record. A byte order mark is removed."""
     raw = BufferedReader(_Raw(stream), 1 << 18)
     name = "utf-8-sig" if encoding in (None, "utf-8") else encoding
     return TextIOWrapper(raw, name, errors="surrogateescape", newline="")
@@ -73,7 +73,7 @@ def bounded_lines(text: TextIO, name: str) -> Iterator[str]:
 
 
 def json_line(number: int, value: Any, encoding: str | None, fault: str | None = None) -> JsonLine:
-    """A value as a line of JSON; a fault where it holds bytes that were not in the encoding."""
+    """A value as a line of JSON; with a fault if it has undecodable bytes."""
     line = json_bytes(value)
     if fault is None and b"\\ud" in line and _undecoded(value):
         fault = f"bytes that are not {encoding or f'UTF-8; {WINDOWS}'}"
@@ -91,7 +91,7 @@ def _undecoded(value: Any) -> bool:
 
 
 def recoded_lines(text: TextIO, name: str, encoding: str | None) -> Iterator[JsonLine]:
-    """Lines of JSON that were written in another encoding."""
+    """JSON lines of a file in another encoding, in UTF-8."""
     for number, line in enumerate(bounded_lines(text, name), 1):
         line = line.rstrip("\r\n")
         try:
@@ -103,13 +103,13 @@ def recoded_lines(text: TextIO, name: str, encoding: str | None) -> Iterator[Jso
 def documents(
     text: TextIO, name: str, encoding: str | None, split: str | None
 ) -> Iterator[JsonLine]:
-    """Plain text as records of ``path`` and ``text``, pieces of it with the ``line`` they begin on.
+    """Plain text as records with ``path`` and ``text``, and for parts of a file the ``line`` of their start.
 
     Args:
-        split: ``lines`` or ``paragraphs`` (what blank lines part); None: the file is one record.
+        split: ``lines`` or ``paragraphs`` (separated by blank lines); None: the file is one record.
 
     Raises:
-        SynthError: a document is too long to be one.
+        SynthError: a document is too long.
     """
     path = os.fsencode(name).decode("utf-8", "replace")
     if split is None:

@@ -1,13 +1,12 @@
-"""JSON values → Arrow columns, by one rule: Arrow must hold the value unchanged.
+"""JSON values → Arrow columns, by one rule: values must not change.
 
 Numbers, strings, booleans, lists of one type and objects with the same members become native Arrow
-types. What Arrow would change (integers beyond 64 bits, a column of several types, objects whose
-members differ, empty objects) is kept as JSON text under the ``arrow.json`` extension type, which
-Parquet stores as its JSON logical type and which comes back as the same JSON.
+types. Values that Arrow would change (integers beyond 64 bits, a column of several types, objects with
+different members, empty objects) are kept as JSON text with the extension type ``arrow.json``, which Parquet
+stores as its logical type JSON and which reads back as the same JSON.
 
-Two things Arrow cannot tell apart are not kept: a missing member and null, and 1 and 1.0 within a
-column of floating-point numbers (also one that becomes JSON text only after its first rows have
-been written).
+Two distinctions are lost: between a missing member and null, and between 1 and 1.0 in a column of
+floating-point numbers (also in one that becomes JSON text only after its first rows have been written).
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ JSON = pa.json_(pa.string())
 
 _EXACT_IN_DOUBLE = 1 << 53
 
-# Parquet readers refuse schemas of more than some hundred levels; what is nested deeper than this
-# is JSON text.
+# Parquet readers refuse schemas with more than some hundred levels; values nested deeper than this become
+# JSON text.
 _DEEPEST = 16
 
 # ---------------------------------------------------------------- types
 
 
 def holds_json(kind: pa.DataType) -> bool:
-    """Whether the type is ``JSON``, or would hold it: readers support extension types inside lists
-    and structs poorly, so that the whole field becomes JSON instead."""
+    """Whether the type is or contains ``JSON``: readers support extension types inside lists and
+    structs poorly, so that the whole field becomes JSON."""
     if isinstance(kind, pa.JsonType):
         return True
     if pa.types.is_list(kind):
@@ -44,14 +43,14 @@ def holds_json(kind: pa.DataType) -> bool:
 
 
 def holds_float(kind: pa.DataType) -> bool:
-    """Whether the type holds floating-point numbers, at any depth."""
+    """Whether the type contains floating-point numbers, at any depth."""
     if pa.types.is_floating(kind):
         return True
     return any(holds_float(kind.field(i).type) for i in range(kind.num_fields))
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Whether the type is a list of any of Arrow's layouts."""
+    """Whether the type is a list, in any of Arrow's layouts."""
     tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     return any(test(kind) for test in tests)
 
@@ -60,7 +59,7 @@ def is_list(kind: pa.DataType) -> bool:
 
 
 class UnfitRecord(ValueError):  # noqa: N818 (reported as a RecordError)
-    """A record that no column can hold."""
+    """A record that Arrow cannot hold."""
 
     def __init__(self, index: int, reason: str) -> None:
         super().__init__(f"{reason}, which Parquet and Arrow cannot hold; write JSONL")
@@ -71,7 +70,7 @@ def table_of(objects: list[dict[str, Any]]) -> pa.Table:
     """Parsed records as a table; a member that a record lacks becomes null.
 
     Raises:
-        UnfitRecord: a name is no Unicode, or a value is nested too deeply.
+        UnfitRecord: a field name has a lone surrogate, or a value is nested too deeply.
     """
     names = list(dict.fromkeys(chain.from_iterable(objects)))
     for name in names:
@@ -85,17 +84,17 @@ def table_of(objects: list[dict[str, Any]]) -> pa.Table:
 
 
 def without_columns(rows: int) -> pa.Table:
-    """A table of rows that hold nothing, which Arrow's own functions lose count of."""
+    """A table of rows without columns, of which Arrow's functions lose count."""
     return pa.table({"": pa.nulls(rows)}).select([])
 
 
 def array_of(values: list[Any]) -> pa.Array:
-    """Values of one field as an array of the type ``infer`` gives them."""
+    """Values of one field as an array of the type given by ``infer``."""
     return build(values, infer(values))
 
 
 def infer(values: list[Any], depth: int = 0) -> pa.DataType:
-    """The native type that holds all values unchanged, else ``JSON``."""
+    """The native type that holds all values unchanged, otherwise ``JSON``."""
     kinds = set(map(type, values)) - {type(None)}
     if not kinds:
         return pa.null()
@@ -132,7 +131,7 @@ def _infer_struct(values: list[dict[str, Any]], depth: int) -> pa.DataType:
 
 
 def build(values: list[Any], kind: pa.DataType) -> pa.Array:
-    """Values as an array of a type that holds them.
+    """Values as an array of a suitable type.
 
     Raises:
         UnfitRecord: a value is nested too deeply to be JSON text.

@@ -1,4 +1,4 @@
-"""Arrow columns → JSON values: rows as lines, with every value as it is in its column."""
+"""Arrow columns → JSON values: rows as lines, with all values unchanged."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from synthtools.records.to_arrow import holds_float, is_list
 
 
 def json_lines(table: pa.Table) -> list[bytes]:
-    """Each row as one JSON object, every column named, nulls included.
+    """Each row as one JSON object with all columns, nulls included.
 
-    JSON columns are written as they are; float32 at its shortest; binary values as base64; dates
-    and times in ISO 8601; decimals as numbers with all their digits; NaN and infinities as Python's
-    json writes them.
+    JSON columns are written unchanged; float32 in its shortest form; binary values as base64; dates and
+    times in ISO 8601; decimals as numbers with all digits; NaN and infinities as in Python's json.
     """
     if table.num_columns == 0:
         return [b"{}"] * table.num_rows
@@ -44,7 +43,7 @@ def json_lines(table: pa.Table) -> list[bytes]:
 
 
 def values(column: pa.ChunkedArray) -> list[Any]:
-    """The column's values as those of JSON would be read."""
+    """The column's values as if read from JSON."""
     if isinstance(column.type, pa.JsonType):
         texts = _storage(column).to_pylist()
         return [None if text is None else parse_value(text.encode("utf-8")) for text in texts]
@@ -52,12 +51,12 @@ def values(column: pa.ChunkedArray) -> list[Any]:
 
 
 def texts(column: pa.ChunkedArray) -> list[str | None]:
-    """The column's values as JSON text each."""
+    """The column's values as JSON texts."""
     return [None if value is None else _dump(value).decode() for value in _jsonable(column)]
 
 
 def faults(table: pa.Table) -> dict[int, str]:
-    """Rows whose JSON columns hold what is no JSON: row → reason."""
+    """Rows with invalid JSON in a JSON column: row → reason."""
     reasons: dict[int, str] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         if not isinstance(column.type, pa.JsonType):
@@ -79,7 +78,7 @@ def _jsonable(column: pa.ChunkedArray) -> list[Any]:
     """Values that ``_dump`` writes unchanged."""
     kind = column.type
     if isinstance(kind, pa.JsonType):
-        # A newline outside a string is only space there, but would end the line here.
+        # A newline outside strings is valid space, but would end the line.
         texts = [
             t and t.replace("\n", " ").replace("\r", " ") for t in _storage(column).to_pylist()
         ]
@@ -101,7 +100,7 @@ def _jsonable(column: pa.ChunkedArray) -> list[Any]:
 
 
 def _with_leaves(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
-    """The type with what its lists and structs hold changed."""
+    """The type with its leaf types changed."""
     if pa.types.is_list(kind):
         return pa.list_(_with_leaves(kind.value_type, change))
     if pa.types.is_large_list(kind):
@@ -115,11 +114,11 @@ def _with_leaves(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]
 
 
 def _as_text(kind: pa.DataType) -> pa.DataType:
-    # A float32 has fewer digits than the double that Python would make of it, and Python's datetime
-    # has no nanoseconds: Arrow writes both as they are.
+    # Python would turn float32 into a double with more digits, and its datetime has no nanoseconds:
+    # Arrow writes both.
     nanoseconds = pa.types.is_temporal(kind) and getattr(kind, "unit", "") == "ns"
     if pa.types.is_null(kind):
-        return pa.bool_()  # pyarrow (26) stumbles over lists of nulls that are to stay such
+        return pa.bool_()  # pyarrow (26) fails on lists of nulls that stay nulls
     if pa.types.is_float32(kind) or (nanoseconds and not pa.types.is_duration(kind)):
         return pa.string()
     return kind
@@ -161,7 +160,7 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    # orjson writes what is not finite as null.
+    # orjson writes NaN and infinities as null.
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):

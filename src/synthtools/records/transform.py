@@ -1,4 +1,4 @@
-"""Small changes to streams of batches that need no text, and batches of several sources in one order."""
+"""Simple operations on streams of batches: head, select, regroup, merge."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 
 def first(batches: Iterable[Batch], count: int) -> Iterator[Batch]:
-    """The first ``count`` records; no more is read than they need."""
+    """The first ``count`` records, without reading further."""
     left = count
     if left <= 0:
         return
@@ -45,13 +45,13 @@ def selected(batches: Iterable[Batch], names: list[str], rejects: Rejects) -> It
 def sound(
     run: Sequence[Batch], work: Callable[[list[Batch]], _R], rejects: Rejects
 ) -> tuple[list[Batch], _R]:
-    """What is made of the texts of batches, without the records at whose texts that fails.
+    """The result of work on the texts of batches, without the records on whose texts it fails.
 
     Args:
-        work: raises TextError of the texts of all batches, one after the other.
+        work: a function of all texts; raises TextError.
 
     Returns:
-        The batches without those records, as many as were given, and what was made of them.
+        The batches without those records (as many batches as were given), and the result.
 
     Raises:
         RecordError: at the first such record, unless ``rejects`` skips them.
@@ -71,7 +71,7 @@ def sound(
 
 
 def kept(batch: Batch, left: Batch) -> np.ndarray:
-    """Which records of a batch are left in what ``sound`` made of it, bool."""
+    """Which records of a batch ``sound`` has kept, bool."""
     return np.isin(batch.numbers, left.numbers)
 
 
@@ -81,11 +81,12 @@ def in_calls(
     take: Callable[[_T, range], _T],
     most: int,
 ) -> Iterator[list[_T]]:
-    """Neighbouring records for one call of a model each: batches are cut and joined to about ``most``
-    bytes. The first calls bring less, from a sixteenth on, so that the first results come early.
+    """Batches regrouped for calls of a model, to about ``most`` bytes each. The first ones are smaller, from a
+    sixteenth on, so that the first results come early.
 
     Args:
-        sizes: bytes of a batch's records, int [records]; take: a batch's records of a range.
+        sizes: bytes of a batch's records, int [records].
+        take: the records of a batch in a range.
     """
     run: list[_T] = []
     goal = room = max(1, most // 16)
@@ -106,7 +107,7 @@ def in_calls(
 
 
 def as_lines(batch: Batch) -> JsonBatch:
-    """The records as lines of JSON; those that are lines stay what they are."""
+    """The records as JSON lines; existing lines stay unchanged."""
     if isinstance(batch, JsonBatch):
         return batch
     lines = batch.json_lines()
@@ -114,14 +115,14 @@ def as_lines(batch: Batch) -> JsonBatch:
 
 
 def merged(batches: Sequence[Batch], order: np.ndarray) -> Batch:
-    """The records of batches as one batch.
+    """The records of batches as one batch, in a given order.
 
-    Lines stay lines and rows of one schema stay rows; where both come together, or rows of several
-    schemas, all become JSON, which holds them all. Added fields are not taken over.
+    Lines stay lines, and rows of one schema stay rows; lines and rows together, or rows of several schemas,
+    become JSON. Added fields are dropped.
 
     Args:
         batches: at least one.
-        order: int64 [records]: which record of all of them, counted through, comes at each place.
+        order: int64 [records]: indices into the concatenated batches.
     """
     numbers = np.concatenate([batch.numbers for batch in batches])[order]
     sources = np.repeat(np.array([b.source for b in batches], object), [len(b) for b in batches])

@@ -1,4 +1,4 @@
-"""Values that runs and processes share, under keys that are hashes of all that a value depends on."""
+"""A cache of values shared by runs and processes; keys are hashes of everything that a value depends on."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from synthtools.errors import SynthError
 from synthtools.records.atomic_files import write_errors
 from synthtools.records.jsonl import json_bytes, parse_object
 
-# The sum tells what a disk or an editor has changed since.
+# The checksum detects changes by a faulty disk or an editor.
 _LINE = re.compile(rb'\{"key":"([0-9a-f]{32})","sum":"([0-9a-f]{16})","value":(\{.*\})\}\n')
 _HEAD = len(b'{"key":"')
 
 
 class ValueCache:
-    """A directory of at most 256 files of JSON lines, by the first two letters of keys.
+    """A directory of at most 256 files of JSON lines, by the first two digits of keys.
 
-    Safe to be used from any thread and any process: lines are appended under the system's lock of their
-    file. Of several values under a key the last one counts.
+    Safe for concurrent threads and processes: lines are appended under a lock of the file. The last value of
+    a key is valid.
 
     Attributes:
-        hits: values that were asked for and there; added: of this run.
-        damaged: lines that are no values; they are left as they are.
+        hits: successful lookups; added: values added by this run.
+        damaged: invalid lines, which are ignored and kept.
 
     Raises:
         SynthError: the directory cannot be written.
 
-    Memory: about 100 bytes for each value in the files that were looked into.
+    Memory: about 100 bytes per value in the files that were read.
     """
 
     def __init__(self, folder: Path) -> None:
         self.hits = self.added = self.damaged = 0
         self._folder = folder
-        self._ends: dict[str, int] = {}  # how far each file has been read
+        self._ends: dict[str, int] = {}  # bytes read of each file
         self._places: dict[bytes, tuple[int, int]] = {}
         self._lock = threading.Lock()
         if folder.exists() and not folder.is_dir():
@@ -50,10 +50,10 @@ class ValueCache:
         return self._folder / f"{key[:2]}.jsonl"
 
     def get(self, key: str, again: bool = False) -> dict[str, Any] | None:
-        """The value under a key, None where there is none.
+        """The value of a key, None without.
 
         Args:
-            again: it has been asked for, and counted, before.
+            again: do not count this lookup, which repeats an earlier one.
         """
         with self._lock, write_errors(self._path(key)):
             try:
@@ -71,13 +71,13 @@ class ValueCache:
             return value
 
     def _read_on(self, file: int, part: str) -> None:
-        """Notes where the values are that were appended since the last look."""
+        """Indexes the values appended since the last read."""
         end = self._ends.get(part, 0)
         with os.fdopen(os.dup(file), "rb") as lines:
             lines.seek(end)
             for line in lines:
                 if not line.endswith(b"\n"):
-                    break  # somebody is writing it
+                    break  # being written
                 key = line[_HEAD : _HEAD + 32]
                 if line.startswith(b'{"key":"') and key.startswith(part.encode()):
                     self._places[key] = end, len(line)
@@ -101,14 +101,14 @@ class ValueCache:
         return None
 
     def add(self, key: str, value: dict[str, Any]) -> None:
-        """Keeps a value."""
+        """Stores a value."""
         body = json_bytes(value)
         name = key.encode()
         line = b'{"key":"%s","sum":"%s","value":%s}\n' % (name, _sum(name, body), body)
         with self._lock, write_errors(self._path(key)):
             file = os.open(self._path(key), os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX)  # let go by the close
+                fcntl.flock(file, fcntl.LOCK_EX)  # released by closing
                 size = os.fstat(file).st_size
                 if size and os.pread(file, 1, size - 1) != b"\n":
                     line = b"\n" + line  # a writer was killed in the middle of a line
@@ -118,7 +118,7 @@ class ValueCache:
             self.added += 1
 
     def account(self) -> dict[str, int]:
-        """Its part of a report."""
+        """The cache's entry in a report."""
         return {"hits": self.hits, "added": self.added, "damaged": self.damaged}
 
 

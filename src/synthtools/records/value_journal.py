@@ -1,4 +1,4 @@
-"""Values kept on disk as soon as they are there, so that a killed run has them again."""
+"""Values written to disk at once, for resuming a killed run."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from synthtools.records.jsonl import json_bytes, parse_object
 
 
 class ValueJournal:
-    """Lines of JSON, each a value under a key, written through to the system at once.
+    """JSON lines, one per key and value, each written at once.
 
-    Safe to be written from any thread. A line that a kill left unfinished is no line.
+    Thread-safe. An incomplete last line is ignored.
 
     Args:
-        job: what the values belong to.
-        again: take up what is there; otherwise it is dropped.
+        job: identifies the run's arguments and inputs.
+        again: resume from existing values; otherwise they are dropped.
 
     Raises:
-        SynthError: what is to be taken up belongs to another job.
+        SynthError: the existing values belong to another job.
 
     Attributes:
-        unfinished: the values are still needed when what they are kept for stands.
+        unfinished: whether the values are still needed after the output is complete.
 
-    Memory: about 100 bytes for each value taken up.
+    Memory: about 100 bytes per existing value.
     """
 
     @staticmethod
     def holds_values(path: Path) -> bool:
-        """Whether a journal holds any whole value."""
+        """Whether a journal holds any complete value."""
         with write_errors(path):
             if not path.exists():
                 return False
@@ -55,7 +55,7 @@ class ValueJournal:
             self._append({"job": job})
 
     def _take_up(self, job: str) -> int:
-        """Notes where the values are; where the last whole line ends."""
+        """Indexes the existing values; returns the end of the last complete line."""
         end = 0
         with open(self.path, "rb") as file:
             for line in file:
@@ -79,7 +79,7 @@ class ValueJournal:
         return len(self._places)
 
     def get(self, key: str, again: bool = False) -> dict[str, Any] | None:
-        """The value under a key that was taken up, None where there was none."""
+        """The existing value of a key, None without."""
         if key not in self._places:
             return None
         start, length = self._places[key]
@@ -89,7 +89,7 @@ class ValueJournal:
         return value
 
     def add(self, key: str, value: dict[str, Any]) -> None:
-        """Keeps a value."""
+        """Stores a value."""
         self._any = True
         self._append({"key": key, **value})
 
@@ -100,14 +100,14 @@ class ValueJournal:
                 self._file.write(line)
 
     def close(self) -> None:
-        """Leaves the values on disk, if there are any."""
+        """Closes the file, and keeps it if it holds values."""
         with self._lock:
             self._file.close()
         if not self._any and not self._places:
             self.path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Leaves nothing, for what the values were kept for is done, or was not (``unfinished``)."""
+        """Removes the file when the output is complete, unless ``unfinished``."""
         self.close()
         if not self.unfinished:
             self.path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Vectors of many records, kept on disk between two readings of the records."""
+"""Vectors of records, kept on disk between two passes over the records."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class VectorFile(Closeable):
         """Adds the rows of a batch's records.
 
         Args:
-            rows: float32 [rows, width], finite; there: bool [records], which of them have one.
+            rows: float32 [rows, width], finite.
+            there: bool [records], which records have a vector.
         """
         self._width = rows.shape[1]
         rows, vectors = np.full((len(there), self._width), np.nan, np.float32), rows
@@ -40,14 +41,14 @@ class VectorFile(Closeable):
             self._file.write(np.ascontiguousarray(rows, np.float32).tobytes())
 
     def read(self, start: int, count: int) -> np.ndarray:
-        """Rows from ``start`` on, float32 [count, width]."""
+        """Rows from ``start``, float32 [count, width]."""
         with write_errors(_WHERE):
             self._file.seek(4 * self._width * start)
             data = self._file.read(4 * self._width * count)
         return np.frombuffer(data, np.float32).reshape(count, self._width)
 
     def beside(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, np.ndarray]]:
-        """The records again that have a row, each batch with its rows."""
+        """The records with a vector, in batches with their rows."""
         start = 0
         for batch in batches:
             rows = self.read(start, len(batch))

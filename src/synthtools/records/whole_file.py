@@ -1,4 +1,4 @@
-"""What a file holds, all of it: decompressed, and of a zip archive its members."""
+"""The whole content of a file: decompressed, or the members of a zip archive."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Iterator
 from synthtools.errors import SynthError
 from synthtools.records.compression import DecompressingReader, compression_of
 
-# Results and reports are nowhere near it [ours]: what is, is something else.
+# Far above the size of results and reports [ours].
 LARGEST = 1 << 30
 
 _ZIP = b"PK\x03\x04"
-_ZSTD_IN_ZIP = 93  # which Python's zipfile reads from 3.14 on
+_ZSTD_IN_ZIP = 93  # supported by Python's zipfile from 3.14 on
 _LOCAL_HEADER = 30
 
 
 def decompressed(data: bytes, name: str, most: int = LARGEST) -> bytes:
-    """The content of gzip or zstd; other bytes as they are.
+    """The decompressed content of gzip or zstd; other bytes unchanged.
 
     Raises:
-        SynthError: it is damaged, or larger than ``most`` bytes.
+        SynthError: the data is damaged, or larger than ``most`` bytes.
     """
     codec = compression_of(data[:4])
     if codec is None:
@@ -36,7 +36,7 @@ def decompressed(data: bytes, name: str, most: int = LARGEST) -> bytes:
 
 
 def is_zip(data: bytes) -> bool:
-    """Whether bytes begin as a zip archive does."""
+    """Whether bytes start like a zip archive."""
     return data.startswith(_ZIP)
 
 
@@ -44,7 +44,7 @@ def zip_members(data: bytes, name: str) -> Iterator[tuple[str, bytes]]:
     """Name and content of each member of a zip archive: stored, deflated or zstd.
 
     Raises:
-        SynthError: it is damaged, compressed otherwise, or larger than ``LARGEST`` in all.
+        SynthError: the archive is damaged, has another compression, or exceeds ``LARGEST`` in total.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -62,7 +62,7 @@ def zip_members(data: bytes, name: str) -> Iterator[tuple[str, bytes]]:
 
 def _zstd_member(data: bytes, entry: zipfile.ZipInfo, name: str) -> bytes:
     start = entry.header_offset
-    # The lengths of the name and of the extra field, which the directory's need not equal.
+    # The lengths of the name and the extra field here may differ from those in the directory.
     skipped = sum(int.from_bytes(data[start + at : start + at + 2], "little") for at in (26, 28))
     start += _LOCAL_HEADER + skipped
     packed = data[start : start + entry.compress_size]

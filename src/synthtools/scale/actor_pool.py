@@ -1,7 +1,7 @@
-"""Actors of a cluster that each hold the same things, models, and are called as they have room.
+"""Actors of a cluster that hold the same objects (models), with load balancing.
 
-A call whose actor is lost goes to another. An actor that is lost is replaced where the cluster has
-room for it; the calls go on with those that are left.
+A call whose actor is lost goes to another actor. A lost actor is replaced when the cluster has room; until
+then the others take its calls.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from synthtools.scale import ray_worker
 from synthtools.scale.ray_cluster import RayCluster, lost, value_of
 from synthtools.scale.threads import in_context, results
 
-# Calls that an actor has: one that it works on, one that waits beside it.
+# Calls per actor: one running, one queued.
 _CALLS = 2
-# A call that has ended so many actors is not given to another; nor is a place another actor where so
-# many have ended before they were open.
+# A call that has killed so many actors is not retried; nor is a place whose actors died so many times before
+# they were open.
 _TRIES = 4
-# Seconds for which a pool without any actor waits for the cluster to have room for one.
+# Seconds that a pool without actors waits for room on the cluster.
 PATIENCE = 120.0
 
 
@@ -38,11 +38,11 @@ class _Actor:
     """An actor.
 
     Attributes:
-        where: options of Ray.
-        hello: the reference of its first word, None once it is there.
-        deaths: of those before it in its place that ended while they opened something.
-        opening: what it opens, by reference of Ray; holds: what is open.
-        calls: by reference of Ray.
+        where: Ray's resource options.
+        hello: reference of its first reply, None once it has started.
+        deaths: of its predecessors, while opening an object.
+        opening: objects being opened, by Ray reference; holds: open objects.
+        calls: by Ray reference.
     """
 
     handle: Any
@@ -65,12 +65,12 @@ class _Call:
 
 @dataclass(eq=False)
 class Holding(Closeable):
-    """What every actor of a pool holds (see ``held``).
+    """An object that every actor of a pool holds (see ``held``).
 
     Attributes:
-        words: pickled, how it is opened and described; key: its name with the actors.
-        tell: takes remarks.
-        ready: what it is described as, where it is open first.
+        words: pickled functions that open and describe it; key: its name on the actors.
+        tell: receives remarks.
+        ready: its description, from the first actor that has opened it.
     """
 
     pool: ActorPool
@@ -81,32 +81,32 @@ class Holding(Closeable):
 
     @property
     def description(self) -> Any:
-        """What ``describe`` gave."""
+        """The result of ``describe``."""
         return self.ready.result()
 
     def submit(self, method: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Calls a function of (what an actor holds, arguments) on the next actor with room."""
+        """Calls function(object, arguments) on the next available actor."""
         return self.pool.submit(_Call(self, method, arguments))
 
     def in_order(
         self, method: Callable[..., Any], items: Iterable[Any], *more: Any
     ) -> Iterator[Any]:
-        """Like map over the actors, two calls an actor ahead; results in the order of the items."""
+        """Like map over the actors, two calls per actor ahead; results in the order of the items."""
         return results(
             (self.submit(method, item, *more) for item in items), _CALLS * self.pool.size
         )
 
     def close(self) -> None:
-        """Lets go of it, and breaks off its calls; the actors end with the last that they hold."""
+        """Releases the object and aborts its calls; actors without objects end."""
         self.pool.release(self)
 
 
 class ActorPool:
-    """Actors that hold the same things; for the arguments see ``held``.
+    """Actors that hold the same objects; for the arguments see ``held``.
 
     Attributes:
-        failure: why no more is taken: it has failed, or ended.
-        size: actors asked for.
+        failure: why it takes no more calls: a failure, or the end.
+        size: number of actors requested.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class ActorPool:
         actor.opening[actor.handle.open.remote(holding.key, holding.words)] = holding
 
     def hold(self, holding: Holding) -> None:
-        """Has every actor open it."""
+        """Makes every actor open an object."""
         with self._changed:
             self._holdings.append(holding)
             for actor in self._actors:
@@ -153,7 +153,7 @@ class ActorPool:
         return call.future
 
     def release(self, holding: Holding) -> None:
-        """Has every actor let go of it; ends them where it was the last."""
+        """Makes every actor release an object, and ends the actors after the last one."""
         with self._changed:
             if holding not in self._holdings:
                 return
@@ -179,12 +179,12 @@ class ActorPool:
                         self._changed.wait()
                     if self.failure is not None:
                         return
-                # A short time: calls that are sent meanwhile want to be watched too.
+                # A short timeout, since new calls have to be watched too.
                 done, _ = self._cluster.ray.wait(list(watched), num_returns=1, timeout=0.05)
                 for reference in done:
                     self._take(watched[reference], reference)
                 self._refuse_if_alone()
-        except BaseException as error:  # raised where calls are waited for
+        except BaseException as error:  # raised by the waiting callers
             of_ray = isinstance(error, self._cluster.ray.exceptions.RayError)
             self._fail(lost(error) if of_ray else error)
 
@@ -197,7 +197,7 @@ class ActorPool:
         }
 
     def _take(self, actor: _Actor, reference: Any) -> None:
-        """Takes what has come of a call."""
+        """Handles the outcome of a call."""
         try:
             outcome = self._cluster.outcome(reference)
         except SynthError as error:
@@ -225,7 +225,7 @@ class ActorPool:
                 actor.holds.add(holding)
                 self._fill()
         elif holding.ready.done() and holding.ready.exception() is None:
-            # This one cannot hold it; others do.
+            # This actor cannot open it; others have.
             self._remove(actor, outcome.error)
             if not self._actors:
                 value_of(outcome)
@@ -233,7 +233,7 @@ class ActorPool:
         _settle(holding.ready, outcome)
 
     def _remove(self, actor: _Actor, error: BaseException) -> None:
-        """Gives the calls of an actor to others."""
+        """Passes the calls of an actor to others."""
         with self._changed:
             self._actors.remove(actor)
             for call in reversed(actor.calls.values()):
@@ -246,7 +246,7 @@ class ActorPool:
         self._end(actor)
 
     def _lose(self, actor: _Actor, error: SynthError) -> None:
-        """Asks for another actor in the place of one that is gone."""
+        """Requests a replacement for a lost actor."""
         if actor not in self._actors:
             return
         self._remove(actor, error)
@@ -258,7 +258,7 @@ class ActorPool:
             raise error
 
     def _refuse_if_alone(self) -> None:
-        """Raises SynthError where there has been no room for any actor for long."""
+        """Raises SynthError if the cluster has had no room for any actor for too long."""
         now = time.monotonic()
         if any(actor.hello is None for actor in self._actors):
             self._alone_since = now
@@ -271,7 +271,7 @@ class ActorPool:
             )
 
     def _fill(self) -> None:
-        """Sends waiting calls to actors that have room, the least busy first."""
+        """Sends queued calls to available actors, the least busy first."""
         left: deque[_Call] = deque()
         while self._waiting:
             call = self._waiting.popleft()
@@ -290,7 +290,7 @@ class ActorPool:
             self._break_off(self._holdings, self.failure)
 
     def _break_off(self, holdings: list[Holding], error: BaseException) -> None:
-        """Ends the calls of what is held."""
+        """Ends the calls of some objects with an error."""
         ended = [call for call in self._waiting if call.holding in holdings]
         self._waiting = deque(call for call in self._waiting if call not in ended)
         for actor in self._actors:
@@ -300,7 +300,7 @@ class ActorPool:
             _settle(future, ray_worker.RemoteOutcome(error=error))
 
     def _end(self, actor: _Actor) -> None:
-        with suppress(Exception):  # gone already, or the connection is
+        with suppress(Exception):  # already gone, or no connection
             self._cluster.ray.kill(actor.handle)
 
 
@@ -309,7 +309,7 @@ def _settle(future: Future[Any], outcome: ray_worker.RemoteOutcome) -> None:
         return
     try:
         future.set_result(value_of(outcome))
-    except BaseException as error:  # raised where the result is asked for
+    except BaseException as error:  # raised when the result is requested
         future.set_exception(error)
 
 
@@ -322,18 +322,18 @@ def held(
     tell: Callable[[str], None],
     patience: float = PATIENCE,
 ) -> Holding:
-    """Has an actor at each place open the same thing. Things of one kind of places are held by the same
-    actors, for a place has room for one; these stay while nodes come and go.
+    """Opens an object on an actor in each place. Objects with the same places share their actors, since a
+    place has room for only one; actors are replaced as nodes come and go.
 
     Args:
-        places: options of Ray for each actor (``num_cpus``, ``num_gpus``, …).
-        opener: given a function for remarks, opens what an actor holds; runs there.
-        describe: of what is held; runs there.
-        tell: given the actors' remarks, each once.
-        patience: seconds to wait for room for an actor where there is none.
+        places: Ray's options for each actor (``num_cpus``, ``num_gpus``, …).
+        opener: remark → the object; runs on the actor.
+        describe: the object → its description; runs on the actor.
+        tell: receives the actors' remarks, each once.
+        patience: seconds to wait for room if no actor runs.
 
     Raises:
-        SynthError: what the opener raised at the first actor, or no actor starts.
+        SynthError: the opener's error on the first actor, or no actor starts.
     """
     import cloudpickle
 

@@ -1,9 +1,8 @@
-"""Ends what a local Ray or an engine leaves behind when the process that started it is killed: a program of
-its own.
+"""A separate program that ends processes of a local Ray or an engine whose parent was killed.
 
-Ray's own servers die with the driver, as the kernel tells them; the agents that its raylet started do not,
-nor do vLLM's processes, which would hold their memory, and a GPU's, for ever. Run as ``python orphans.py
-PID`` by the driver, whose end it waits for; imports nothing of this package.
+Ray's servers die with the driver by a signal from the kernel; the agents of its raylet do not, nor do vLLM's
+processes, which would keep their memory, and a GPU's, forever. The driver runs it as ``python orphans.py PID``;
+it waits for the driver's end, and imports nothing from this package.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
     import subprocess
 
 _PAUSE = 0.2
-# So often after the end: what was just being started appears a little later.
+# Number of scans after the end, for processes that were just starting.
 _LOOKS = 25
 
 
 def watch() -> subprocess.Popen[bytes] | None:
-    """Has a process of its own end what this one leaves behind should it be killed; None without /proc."""
+    """Starts a process that cleans up if this one is killed; None without /proc."""
     import subprocess
 
     if not os.path.isdir("/proc/self"):
@@ -37,14 +36,14 @@ def watch() -> subprocess.Popen[bytes] | None:
 
 
 def engine_log(driver: int) -> str:
-    """How the names of the logs begin that the engines of a process hold open."""
+    """The prefix of the log files that the engines of a process hold open."""
     return f"synth-vllm-of-{driver}-"
 
 
 def _of(session: re.Pattern[str]) -> list[int]:
-    """Processes of a session, in this namespace of processes (a host sees its containers').
+    """Processes of a session, in this PID namespace (a host also sees those of its containers).
 
-    One that has given itself another title is known by the session's logs that it holds open.
+    A process with a changed title is recognised by the session's logs that it holds open.
     """
     pids = []
     for name in filter(str.isdigit, os.listdir("/proc")):
@@ -59,7 +58,7 @@ def _of(session: re.Pattern[str]) -> list[int]:
 
 
 def open_files(pid: str) -> list[str]:
-    """Paths of the files that a process holds open, as far as it may be asked."""
+    """Paths of a process's open files, as far as permissions allow."""
     paths = []
     for descriptor in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(OSError):
@@ -68,7 +67,7 @@ def open_files(pid: str) -> list[str]:
 
 
 def main(driver: int) -> None:
-    """Waits for the driver's end and ends what is left of its sessions."""
+    """Waits for the driver's end, then ends the remaining processes of its sessions."""
     while os.getppid() == driver:
         time.sleep(_PAUSE)
     session = re.compile(rf"/session_[0-9_-]+_{driver}(?![0-9])|/{engine_log(driver)}")

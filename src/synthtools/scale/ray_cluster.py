@@ -1,4 +1,4 @@
-"""A Ray cluster that the work of this run goes to: tasks in a bounded window, results in order."""
+"""A Ray cluster: tasks in a bounded window, results in order."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 LOCAL, AUTO = "local", "auto"
-# A task whose node is lost is begun again elsewhere; one that ends every worker it is given to is not.
+# A task whose node is lost is restarted elsewhere, but not one that kills every worker.
 RETRIES = 5
 
 _connected: dict[str, RayCluster] = {}
 
 
 def connect(address: str, cores: int | None = None) -> RayCluster:
-    """The cluster at an address; a process is connected to one, once.
+    """The cluster at an address; a process connects to at most one, once.
 
     Args:
-        address: ``HOST:PORT``, ``auto`` for the one that this machine belongs to, ``local`` to start
-            one here for this run.
-        cores: of a local one, None for all.
+        address: ``HOST:PORT``, ``auto`` for the cluster of this machine, or ``local`` to start one for
+            this run.
+        cores: of a local cluster, None for all.
 
     Raises:
         UsageError: Ray is not installed.
@@ -49,7 +49,7 @@ def connect(address: str, cores: int | None = None) -> RayCluster:
 
 
 def disconnect() -> None:
-    """Leaves the cluster; what still runs there for this process is ended."""
+    """Disconnects, and ends the work of this process on the cluster."""
     while _connected:
         _connected.popitem()[1].close()
 
@@ -59,7 +59,7 @@ class RayCluster:
 
     Attributes:
         cpus: logical CPUs of all nodes; gpus: their GPUs.
-        pools: of actors, by the kind of their places (see ``actor_pool.held``).
+        pools: pools of actors, by their places (see ``actor_pool.held``).
     """
 
     def __init__(self, address: str, cores: int | None) -> None:
@@ -89,7 +89,7 @@ class RayCluster:
         self.pools: dict[Hashable, Any] = {}
 
     def nodes(self) -> list[dict[str, Any]]:
-        """Living nodes, as Ray describes them."""
+        """Live nodes, as described by Ray."""
         return [node for node in self.ray.nodes() if node["Alive"]]
 
     def close(self) -> None:
@@ -109,12 +109,12 @@ class RayCluster:
         return ray_worker.RemoteJob(__version__, secrets.token_hex(8), (reference,))
 
     def in_order(self, items: Iterable[_T], function: Callable[[_T], _R]) -> Iterator[_R]:
-        """Like map, each item a task; two a CPU ahead, results in the order of the items.
+        """Like map, one task per item; two per CPU ahead, results in the order of the items.
 
-        Items and results go through this machine.
+        Items and results pass through this machine.
 
         Raises:
-            what the function raises; SynthError where a task was lost for good.
+            what the function raises; SynthError if a task was lost for good.
         """
         job, task = self._job(function), self._task(ray_worker.one)
         pending: deque[Any] = deque()
@@ -131,10 +131,10 @@ class RayCluster:
     def streams_in_order(
         self, items: Iterable[_T], function: Callable[[_T], Iterator[_R]], ahead: int
     ) -> Iterator[tuple[_T, Iterator[_R]]]:
-        """Each item a task that yields: (item, what it yields), in the order of the items.
+        """One generator task per item: (item, yielded value), in the order of the items.
 
         Args:
-            ahead: results of a task that may wait for being taken; the task then pauses.
+            ahead: values that a task may buffer before it pauses.
         """
         job = self._job(function)
         task = self._task(
@@ -176,12 +176,12 @@ class RayCluster:
         for reference in references:
             try:
                 self.ray.cancel(reference, recursive=False)
-            except Exception:  # already done, or the connection is gone: nothing to cancel
+            except Exception:  # already done, or no connection: nothing to cancel
                 return
 
 
 def value_of(outcome: ray_worker.RemoteOutcome) -> Any:
-    """What work gave. Raises what it raised."""
+    """The value of an outcome. Raises its error."""
     if outcome.error is None:
         return outcome.value
     if outcome.trace:
@@ -190,7 +190,7 @@ def value_of(outcome: ray_worker.RemoteOutcome) -> Any:
 
 
 def lost(error: BaseException) -> SynthError:
-    """An error of Ray's own, in one line."""
+    """An error of Ray itself, in one line."""
     text = str(error)
     if "No module named 'synthtools'" in text:
         return SynthError(
@@ -209,7 +209,7 @@ def lost(error: BaseException) -> SynthError:
 
 
 def _knock(address: str) -> None:
-    """Raises SynthError where nothing listens; Ray would try for minutes, and say so on stderr."""
+    """Raises SynthError if nothing listens; Ray would try for minutes, with messages on stderr."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
         raise UsageError(f"{parameter('ray')} {address}: use HOST:PORT, auto or local")
@@ -220,8 +220,7 @@ def _knock(address: str) -> None:
 
 
 def _import() -> Any:
-    # Read when Ray is imported; it reports its use to nobody, and what it has to say goes into
-    # its own logs.
+    # Read by Ray on import: no usage statistics, and messages only in its own logs.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
@@ -232,7 +231,7 @@ def _import() -> Any:
         raise UsageError(
             f"{parameter('ray')}: Ray is not installed; pip install 'synthtools[ray]'"
         ) from error
-    # What Ray says of a lost worker it prints on stdout, whatever it is asked, among our records.
+    # Ray prints messages about lost workers on stdout in any case, among our records.
     ray._private.worker.print_to_stdstream = _say_nothing
     return ray
 
@@ -243,7 +242,7 @@ def _say_nothing(*_: Any, **__: Any) -> None:
 
 @contextmanager
 def _own_breakpoint() -> Iterator[None]:
-    """Keeps Ray from making its debugger that of the whole program and of all that it starts."""
+    """Keeps Ray from installing its debugger for the program and its child processes."""
     name = "PYTHONBREAKPOINT"
     before = os.environ.get(name)
     try:
@@ -256,9 +255,8 @@ def _own_breakpoint() -> Iterator[None]:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keeps Ray from putting its handlers of signals in the place of ours, and lets it end what it is
-    at: a start that is broken off in the middle leaves processes behind. A second signal breaks it
-    off all the same."""
+    """Keeps Ray from replacing our signal handlers, and delays a first signal until it has started: an
+    interrupted start would leave processes behind. A second signal interrupts it anyway."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,9 +1,8 @@
-"""What runs on the machines of a cluster: the work that it is sent, and how that ended.
+"""Code that runs on the cluster's nodes.
 
-Nothing is raised here: an error travels as a value, so that it arrives as the same one line as it
-would be without a cluster, and Ray does not take it for a failure of its own. Outcomes travel
-pickled: arrays that Ray has packed itself cannot be written to, and hold their place in its store for
-as long as they live.
+Errors are returned as values, so that they arrive as the same one line as without a cluster, and Ray does not
+handle them as failures. Outcomes are returned pickled: arrays that Ray serialises are read-only and occupy its
+store as long as they live.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from synthtools import __version__
 
 
 class RemoteJob(NamedTuple):
-    """Work that many tasks do.
+    """A function for many tasks.
 
     Attributes:
-        version: of the package that sent it.
-        key: tells jobs apart.
+        version: of the sender's package.
+        key: identifies the job.
         reference: ``(ref,)`` of the pickled function in Ray's store, not fetched with each task.
     """
 
@@ -31,11 +30,11 @@ class RemoteJob(NamedTuple):
 
 
 class RemoteOutcome(NamedTuple):
-    """How a piece of work ended.
+    """The outcome of a task.
 
     Attributes:
-        value: what it gave; error: or why it failed; trace: where, as text.
-        remarks: shown to the user while it runs.
+        value: its result; error: or its error; trace: the traceback as text.
+        remarks: for the user, during the work.
     """
 
     value: Any = None
@@ -48,7 +47,7 @@ _functions: dict[str, Callable[[Any], Any]] = {}
 
 
 def _function(job: RemoteJob) -> Callable[[Any], Any]:
-    """The job's function; this process keeps it for the job's other tasks."""
+    """The job's function, cached for its other tasks in this process."""
     if job.key not in _functions:
         check_version(job.version)
         import cloudpickle
@@ -61,7 +60,7 @@ def _function(job: RemoteJob) -> Callable[[Any], Any]:
 
 
 def check_version(version: str) -> None:
-    """Raises SynthError where this machine has another version of the package than the sender."""
+    """Raises SynthError if this node has another version of the package than the sender."""
     if version != __version__:
         from synthtools.errors import SynthError, parameter
 
@@ -78,13 +77,13 @@ def failed(error: BaseException, remarks: tuple[str, ...] = ()) -> RemoteOutcome
     error = error.with_traceback(None)
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 (our own)
-    except Exception:  # an error of some library that does not travel
+    except Exception:  # an error that cannot be pickled
         error = RuntimeError(f"{type(error).__name__}: {error}")
     return RemoteOutcome(error=error, trace=trace, remarks=remarks)
 
 
 def one(job: RemoteJob, item: Any) -> bytes:
-    """The outcome of the job's function of an item."""
+    """The outcome of the job's function on an item."""
     try:
         return pickle.dumps(RemoteOutcome(_function(job)(item)))
     except Exception as error:
@@ -92,7 +91,7 @@ def one(job: RemoteJob, item: Any) -> bytes:
 
 
 def stream(job: RemoteJob, item: Any) -> Iterator[bytes]:
-    """The outcomes of what the job's function yields for an item, one after the other."""
+    """The outcomes that the job's generator yields for an item."""
     try:
         for value in _function(job)(item):
             yield pickle.dumps(RemoteOutcome(value))
@@ -101,10 +100,10 @@ def stream(job: RemoteJob, item: Any) -> Iterator[bytes]:
 
 
 class ActorHolder:
-    """An actor that holds what is opened once, such as models.
+    """An actor that holds objects that are opened once, such as models.
 
     Args:
-        version: of the package that sent it.
+        version: of the sender's package.
     """
 
     def __init__(self, version: str) -> None:
@@ -113,14 +112,14 @@ class ActorHolder:
         self._remarks: list[str] = []
 
     def here(self) -> bytes:
-        """Says that there is room for this actor."""
+        """Replies once the actor has been placed."""
         return pickle.dumps(RemoteOutcome())
 
     def open(self, key: str, words: bytes) -> bytes:
-        """Opens something; gives its description.
+        """Opens an object; returns its description.
 
         Args:
-            words: pickled; a function that opens it, given one for remarks, and one that describes it.
+            words: pickled functions that open it (given one for remarks) and describe it.
         """
         import cloudpickle
 
@@ -133,11 +132,11 @@ class ActorHolder:
         return self._outcome(act)
 
     def call(self, key: str, method: Callable[..., Any], *arguments: Any) -> bytes:
-        """A function of (what is held, arguments)."""
+        """The outcome of method(object, arguments)."""
         return self._outcome(lambda: method(self._held[key], *arguments))
 
     def release(self, key: str) -> None:
-        """Closes something."""
+        """Closes an object."""
         close = getattr(self._held.pop(key, None), "close", None)
         if close is not None:
             close()

@@ -1,4 +1,4 @@
-"""Work in threads of this process, results in the order of the items."""
+"""Work in threads, with results in order."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _R = TypeVar("_R")
 
 
 def in_context(function: Callable[..., _R]) -> Callable[..., _R]:
-    """A function for another thread, with the context variables of this one: where remarks go, how
-    errors call parameters."""
+    """A function for another thread, with this thread's context variables: where remarks go, how errors
+    name parameters."""
     context = copy_context()
-    # A copy each: several threads may be in it at once.
+    # A copy per call: several threads may run it at once.
     return lambda *arguments: context.copy().run(function, *arguments)
 
 
 def in_order(items: Iterable[_T], function: Callable[[_T], _R], jobs: int) -> Iterator[_R]:
-    """Like map, with ``jobs`` threads; some items ahead, results in the order of the items.
+    """Like map, with ``jobs`` threads and some items ahead; results in the order of the items.
 
-    The function gains from threads as far as it leaves the interpreter lock alone.
+    The function gains from threads as far as it releases the interpreter lock.
     """
     if jobs <= 1:
         yield from map(function, items)
@@ -34,7 +34,7 @@ def in_order(items: Iterable[_T], function: Callable[[_T], _R], jobs: int) -> It
 
 
 def results(begun: Iterable[Future[_R]], ahead: int) -> Iterator[_R]:
-    """The results of futures in their order; so many are begun before the first is waited for."""
+    """The results of futures in order, with up to ``ahead`` started in advance."""
     pending: deque[Future[_R]] = deque()
     try:
         for future in begun:

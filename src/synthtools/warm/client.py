@@ -1,8 +1,7 @@
-"""Stands for ``synth``: has a child of the warm process do the work, and ends as it ended.
+"""Replaces ``synth``: lets a child of the warm process do the work, and exits with its status.
 
-``python -I -S client.py NAME [ARGUMENTS…]``. It imports next to nothing: its start is what is saved.
-Where the warm process is gone, or is another environment than this one, the interpreter starts the
-tool itself.
+``python -I -S client.py NAME [ARGUMENTS…]``. It imports almost nothing, to start fast. If the warm process
+is gone, or has another environment, it starts the tool itself.
 """
 
 import json
@@ -14,7 +13,7 @@ import sys
 
 LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# What modules may read of the environment while they are imported.
+# Environment variables that modules may read on import.
 AT_IMPORT = (
     *("ARROW", "CUDA", "HF_", "HOME", "LANG", "LC_", "MKL", "MPL", "NUMBA", "OMP", "PYTHON"),
     *("TRANSFORMERS", "XDG_"),
@@ -29,7 +28,7 @@ def main() -> None:
         server.connect(f"\0{sys.argv[1]}")
     except OSError:
         start_cold()
-    # A signal that comes before there is a child waits for it.
+    # A signal that arrives before the child starts is passed on later.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     ask(server, sys.argv[2:], {number: number for number in files})
     answers = server.makefile("r")
@@ -50,10 +49,10 @@ def main() -> None:
 
 
 def ask(server: socket.socket, arguments: list[str], files: dict[int, int]) -> None:
-    """Asks the warm process for a child that is as this process is.
+    """Requests a child with this process's files, directory and environment.
 
     Args:
-        files: numbers of open files: there → here.
+        files: open file descriptors: in the child → here.
     """
     os.umask(umask := os.umask(0))
     request = {
@@ -66,14 +65,12 @@ def ask(server: socket.socket, arguments: list[str], files: dict[int, int]) -> N
     }
     message = json.dumps(request).encode() + b"\n"
     sent = socket.send_fds(server, [message], list(files.values()))
-    if rest := message[
-        sent:
-    ]:  # it may have answered and closed by now, and even to send nothing fails
+    if rest := message[sent:]:  # it may have closed already, so that sending fails
         server.sendall(rest)
 
 
 def surroundings() -> list[object]:
-    """What a child of the warm process has from that one, and cannot change or would see too late."""
+    """Properties that a child inherits from the warm process and cannot change in time."""
     environment = {n: value for n, value in os.environ.items() if n.startswith(AT_IMPORT)}
     limits = [list(resource.getrlimit(limit)) for limit in LIMITS]
     niceness = os.getpriority(os.PRIO_PROCESS, 0)
@@ -81,18 +78,18 @@ def surroundings() -> list[object]:
 
 
 def start_cold() -> None:
-    """Becomes an interpreter that starts the tool."""
+    """Replaces this process by an interpreter that runs the tool."""
     cold = [sys.executable, "-m", "synthtools", *sys.argv[2:]]
     os.execv(sys.executable, cold)  # noqa: S606 (no shell)
 
 
 def gone() -> int:
-    """Ends where the warm process has ended; its stderr says why."""
+    """Exits after the warm process has ended; its stderr has the reason."""
     os._exit(125)
 
 
 def is_open(number: int) -> bool:
-    """Whether a file is open; the one that listed them is closed by now."""
+    """Whether a file descriptor is open; that of the listing itself is closed by now."""
     try:
         os.fstat(number)
     except OSError:

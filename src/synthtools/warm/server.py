@@ -1,14 +1,13 @@
-"""A process that has imported what the tools import, and forks a child for each start of one.
+"""A process that has imported the tools' libraries, and forks a child for each start of a tool.
 
-``python -m synthtools.warm.server SOCKET PID FOLDER``, with the number of a listening socket; it ends with
-the process PID, and removes FOLDER then.
+``python -m synthtools.warm.server SOCKET PID FOLDER``, with the descriptor of a listening socket; it ends
+with the process PID, and then removes FOLDER.
 
 Importing torch, transformers and scipy takes seconds, and scripts start tools by the hundred.
-``client`` stands for ``synth``: it sends its arguments, directory, environment and open files here, a
-child takes them over and runs ``python -m synthtools`` from its first line, and the client ends as the
-child ended.
+``client`` replaces ``synth``: it sends its arguments, directory, environment and open files here, a child
+takes them over and runs ``python -m synthtools``, and the client exits with the child's status.
 
-The process has one thread, or a fork would copy locks that nobody would ever open again.
+The process has a single thread; otherwise a fork would copy locks that are never released.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from typing import Any, NoReturn
 
 from synthtools.warm.client import surroundings
 
-# What tools import while they work: the most of it, and all that takes long.
+# Modules that tools import lazily: most of them, and all slow ones.
 HEAVY = (
     *("httpx", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "peft"),
     *("pyarrow.compute", "pyarrow.parquet", "rich.progress", "safetensors.torch"),
@@ -45,14 +44,14 @@ HEAVY = (
     *(f"transformers.models.{kind}.modeling_{kind}" for kind in ("llama", "gpt2", "gpt_neox")),
     *("torch.distributed.fsdp", "torch.nn.attention.varlen", "zstandard"),
 )
-# Tools that load next to nothing wait for nothing.
+# Tools that import little start at once.
 LIGHT_TOOLS = {"cat", "--help", "--version"}
 
 Request = dict[str, Any]
 
 
 def own_modules() -> list[str]:
-    """All modules of the toolkit but ``__main__``."""
+    """All modules of the toolkit except ``__main__``."""
     import synthtools
 
     modules = pkgutil.walk_packages(synthtools.__path__, "synthtools.")
@@ -61,13 +60,13 @@ def own_modules() -> list[str]:
 
 def warm_up(modules: Iterable[str]) -> None:
     for module in modules:
-        with contextlib.suppress(ImportError):  # an extra that is not here; its tool says so
+        with contextlib.suppress(ImportError):  # an extra; its tool reports it
             importlib.import_module(module)
 
 
 def warm_up_computing() -> None:
-    """What libraries set up at the first kernel and the first model; with more than one thread they
-    would start them here, and torch's pool does not survive a fork."""
+    """Initialises libraries by a first kernel and a first model, with one thread: torch's thread pool does
+    not survive a fork."""
     import numpy as np
     import torch
 
@@ -77,17 +76,17 @@ def warm_up_computing() -> None:
     from synthtools.lm.pretrained import load_tokenizer, load_weights
 
     load(np.zeros(8, np.uint8), np.uint64(0))
-    with contextlib.suppress(SynthError):  # it has not been trained yet
+    with contextlib.suppress(SynthError):  # the model has not been trained yet
         load_tokenizer("builtin")
         load_weights(ModelName("builtin"), torch.float32, "cpu")
 
 
 def _warm_up_all() -> bool:
-    """Imports and sets up all that tools share; whether a fork is sound after it."""
+    """Imports and initialises what tools share; whether forking is safe afterwards."""
     warm_up((*HEAVY, *own_modules()))
     if os.environ.get("OMP_NUM_THREADS") == "1":
         warm_up_computing()
-    # A thread that has just been joined may take a moment to be gone.
+    # A thread that was just joined may need a moment to disappear.
     deadline = time.monotonic() + 10
     while threads := (len(os.listdir("/proc/self/task")) > 1):
         if time.monotonic() > deadline:
@@ -100,17 +99,17 @@ def _warm_up_all() -> bool:
 
 
 def serve(listening: socket.socket, end: int) -> Request | None:
-    """Starts a child for each request, and lets its client know its number and how it ended; the
-    number 0 tells a client to start the tool itself.
+    """Starts a child for each request, and sends its client the PID and the exit status; PID 0 makes the
+    client start the tool itself.
 
     Args:
-        end: a file that is ready at the end of the process with which this one ends.
+        end: a file that becomes ready when the parent process ends.
 
     Returns:
-        In each child its request; here None, at the end.
+        In each child its request; in this process None, at the end.
     """
     own = surroundings()
-    children: dict[int, tuple[int, socket.socket]] = {}  # by a file that is ready at its end
+    children: dict[int, tuple[int, socket.socket]] = {}  # by a file that becomes ready at its end
     cold = sound = True
     while True:
         clients = [client for _, client in children.values()]
@@ -149,9 +148,9 @@ def serve(listening: socket.socket, end: int) -> Request | None:
 
 
 def _accept(listening: socket.socket) -> Request | None:
-    """What a client asks for, and the client; None of one that is another user's, or says nothing."""
+    """A client's request and its connection; None for another user's client, or an empty request."""
     client, _ = listening.accept()
-    # An abstract name has no permissions: others could have us work for them, as us.
+    # An abstract name has no permissions: other users could run tools as this user.
     peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     message = b""
     files: list[int] = []
@@ -173,9 +172,9 @@ def _tell(client: socket.socket, number: int) -> None:
 
 
 def take_over(request: Request) -> None:
-    """Makes this child what the request's process was: its files, directory, environment."""
+    """Gives this child the files, directory and environment of the request."""
     os.setpgid(0, 0)
-    # First out of the way of the numbers that are wanted.
+    # First move them away from the target descriptors.
     received = request["files"].items()
     files = {int(wanted): fcntl.fcntl(file, fcntl.F_DUPFD, 512) for wanted, file in received}
     for number in (0, 1, 2, *request["files"].values()):
@@ -195,7 +194,7 @@ def take_over(request: Request) -> None:
 
 
 def restore_threads() -> None:
-    """Lets numpy's OpenBLAS use as many threads as it would have of itself."""
+    """Restores the default number of threads of numpy's OpenBLAS."""
     cores = len(os.sched_getaffinity(0))
     asked = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
     wanted = min(cores, int(asked) if asked.isdigit() else cores)
@@ -206,7 +205,7 @@ def restore_threads() -> None:
 
 
 def _standard(number: int, before: io.TextIOWrapper) -> io.TextIOWrapper:
-    """One of the three standard streams, as an interpreter would open it at its start."""
+    """One of the three standard streams, opened as by an interpreter at its start."""
     return io.TextIOWrapper(
         open(number, "rb" if number == 0 else "wb", closefd=False),
         before.encoding,
@@ -216,8 +215,8 @@ def _standard(number: int, before: io.TextIOWrapper) -> io.TextIOWrapper:
 
 
 def leave(code: str | int | None) -> NoReturn:
-    """Ends as an interpreter does, but leaves memory to the system: taking it apart object by
-    object takes longer than a short tool works."""
+    """Exits like an interpreter, but without freeing objects one by one, which would take longer than a
+    short tool runs."""
     threading._shutdown()  # type: ignore[attr-defined] # waits for threads
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
