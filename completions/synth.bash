@@ -126,7 +126,7 @@ _synth() {
             esac
             ;;
         mix)
-            options="--unit --tokenizer --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot --seed --ray -j --jobs --debug -h --help"
+            options="--unit --tokenizer --cache --no-cache --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --unit) value=word words="tokens words bytes documents" ;;

@@ -294,6 +294,7 @@ complete -c synth -n '__synth_tool_is dsir' -s h -l help -d 'Show this message a
 # synth-mix
 complete -c synth -n '__synth_tool_is mix' -l unit -x -a 'tokens words bytes documents' -d 'Unit of shares and --total (default: tokens with --tokenizer, else bytes of text)'
 complete -c synth -n '__synth_tool_is mix' -l tokenizer -x -d 'Tokenizer that counts tokens: builtin, a directory or a Hub id'
+complete -c synth -n '__synth_tool_is mix' -l cache -l no-cache -d 'Keep the numbers of tokens in ~/.cache/synthtools/token-counts (or in XDG_CACHE_HOME; at most 1 GB; rm -r empties it), so that another mixture of the same files counts none again'
 complete -c synth -n '__synth_tool_is mix' -l tokens-field -x -a '(__synth_fields)' -d 'Field that may hold a record\'s number of tokens'
 complete -c synth -n '__synth_tool_is mix' -l total -x -d 'Size of the mixture in units (8.4B)'
 complete -c synth -n '__synth_tool_is mix' -l epochs -x -d 'Use documents of a source that is too small up to E times'

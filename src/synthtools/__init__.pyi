@@ -690,6 +690,7 @@ def mix(
     *sources: Input,
     unit: Literal['tokens', 'words', 'bytes', 'documents'] | None = ...,
     tokenizer: str | None = ...,
+    cache: bool = ...,
     tokens_field: str = ...,
     total: int | str | None = ...,
     epochs: int = ...,

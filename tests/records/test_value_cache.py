@@ -95,3 +95,16 @@ def test_a_file_is_no_cache(tmp_path: Path) -> None:
         ValueCache(tmp_path / "f")
     with pytest.raises(SynthError, match="cannot be written"):
         ValueCache(tmp_path / "f" / "g")
+
+
+def test_a_bound_empties_a_file_that_is_full(tmp_path: Path) -> None:
+    """The others go on, a process that has read the file too."""
+    cache, other = ValueCache(tmp_path, 256 * 1000), ValueCache(tmp_path, 256 * 1000)
+    same = [number for number in range(4000) if key(number)[:2] == key(0)[:2]][:8]
+    cache.add(key(1), {"text": "in another file"})
+    for number in same:
+        cache.add(key(number), {"text": "x" * 200})
+        assert other.get(key(number)) == {"text": "x" * 200}
+        assert (tmp_path / f"{key(0)[:2]}.jsonl").stat().st_size <= 1000
+    assert other.get(key(same[0])) is None and other.get(key(1)) == {"text": "in another file"}
+    assert other.get(key(same[-1])) == {"text": "x" * 200}

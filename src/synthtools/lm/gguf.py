@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from synthtools.errors import SynthError
+from synthtools.records.value_cache import user_cache
 
 SMOLLM2 = "smollm2"
 _SUFFIX = ".gguf"
@@ -49,7 +50,7 @@ def converted(name: str, revision: str | None = None) -> str:
             cache cannot be written.
     """
     source = _file(name, revision)
-    folder = _cache()
+    folder = user_cache("models")
     try:
         digest = _digest(source)
         done = folder / digest
@@ -73,11 +74,6 @@ def converted(name: str, revision: str | None = None) -> str:
             "another place)"
         ) from error
     return str(done)
-
-
-def _cache() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(root) / "synthtools" / "models"
 
 
 def _file(name: str, revision: str | None) -> Path:

@@ -80,7 +80,7 @@ class ModelValues(NamedTuple):
 
     def key(self, *asked: bytes) -> str:
         """The key of a request."""
-        return _hash(self.identity, *asked)
+        return key_of(self.identity, *asked)
 
     def get(self, key: str, again: bool = False) -> tuple[dict[str, Any], bool] | None:
         """The value of a key, and whether this run, or the run that it resumes, paid for it.
@@ -102,10 +102,11 @@ class ModelValues(NamedTuple):
             self.cache.add(self._own(key), value)
 
     def _own(self, key: str) -> str:
-        return _hash(key.encode(), self.content)
+        return key_of(key.encode(), self.content)
 
 
-def _hash(*parts: bytes) -> str:
+def key_of(*parts: bytes) -> str:
+    """A key of 32 hexadecimal digits for all that a value depends on."""
     digest = blake2b(digest_size=16)
     for part in parts:
         digest.update(len(part).to_bytes(8, "little") + part)

@@ -74,6 +74,13 @@ class TextTokenizer:
         plain = self._backend.encode("a", add_special_tokens=False).ids
         return ids[0] if ids and ids[: len(plain)] != plain else None
 
+    @cached_property
+    def identity(self) -> bytes:
+        """What its tokens depend on: its whole definition, and the version of what carries it out."""
+        import tokenizers
+
+        return f"{tokenizers.__version__}\0{self._backend.to_str()}".encode()
+
     def has_tokens_of(self, other: TextTokenizer) -> bool:
         """Whether both have the same tokens with the same ids."""
         return bool(self._backend.get_vocab() == other._backend.get_vocab())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import re
 import threading
@@ -19,11 +20,20 @@ _LINE = re.compile(rb'\{"key":"([0-9a-f]{32})","sum":"([0-9a-f]{16})","value":(\
 _HEAD = len(b'{"key":"')
 
 
+def user_cache(name: str) -> Path:
+    """Where this user's programs keep what they can make again, under a name."""
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(root, "synthtools", name)
+
+
 class ValueCache:
     """A directory of at most 256 files of JSON lines, by the first two digits of keys.
 
     Safe for concurrent threads and processes: lines are appended under a lock of the file. The last value of
     a key is valid.
+
+    Args:
+        most_bytes: of all values; a file that has its part of them is emptied before the next value.
 
     Attributes:
         hits: successful lookups; added: values added by this run.
@@ -35,9 +45,10 @@ class ValueCache:
     Memory: about 100 bytes per value in the files that were read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, most_bytes: int | None = None) -> None:
         self.hits = self.added = self.damaged = 0
         self._folder = folder
+        self._most = math.inf if most_bytes is None else most_bytes / 256
         self._ends: dict[str, int] = {}  # bytes read of each file
         self._places: dict[bytes, tuple[int, int]] = {}
         self._lock = threading.Lock()
@@ -73,6 +84,8 @@ class ValueCache:
     def _read_on(self, file: int, part: str) -> None:
         """Indexes the values appended since the last read."""
         end = self._ends.get(part, 0)
+        if os.fstat(file).st_size < end:
+            end = 0  # it was emptied
         with os.fdopen(os.dup(file), "rb") as lines:
             lines.seek(end)
             for line in lines:
@@ -110,6 +123,9 @@ class ValueCache:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX)  # released by closing
                 size = os.fstat(file).st_size
+                if size + len(line) > self._most:
+                    os.ftruncate(file, 0)
+                    size = 0
                 if size and os.pread(file, 1, size - 1) != b"\n":
                     line = b"\n" + line  # a writer was killed in the middle of a line
                 os.write(file, line)

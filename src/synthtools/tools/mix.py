@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -74,6 +74,12 @@ class Options(BadRecords, TextField, Output, Json, Picture, Seed, Workers):
         metavar="NAME",
         help="Tokenizer that counts tokens: builtin, a directory or a Hub id. A record with its "
         "number in --tokens-field is not counted again.",
+    )
+    cache: bool = option(
+        True,
+        "--cache/--no-cache",
+        help="Keep the numbers of tokens in ~/.cache/synthtools/token-counts (or in XDG_CACHE_HOME; at most "
+        "1 GB; rm -r empties it), so that another mixture of the same files counts none again.",
     )
     tokens_field: str = option(
         "tokens", metavar="FIELD", help="Field that may hold a record's number of tokens."
@@ -257,10 +263,16 @@ def _sizes(options: Options) -> Sizes:
 
     if not options.tokenizer:
         return sizes_in(options.counted_in(), options.tokens_field)
+    from synthtools.cli.terminal import remark
+    from synthtools.lm.kept_token_counts import KeptTokenCounts
     from synthtools.lm.model_name import ModelName
     from synthtools.lm.open_models import open_tokenizer
+    from synthtools.records.value_cache import user_cache
 
-    counts = open_tokenizer(ModelName(options.tokenizer)).counts
+    tokenizer = open_tokenizer(ModelName(options.tokenizer))
+    counts: Callable[[list[str]], np.ndarray] = tokenizer.counts
+    if options.cache:
+        counts = KeptTokenCounts(tokenizer, user_cache("token-counts"), remark)
     return sizes_in("tokens", options.tokens_field, counts)
 
 
