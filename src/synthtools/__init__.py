@@ -22,7 +22,7 @@ Files that every folder may use:
 - ``errors``: the errors that a user sees, and their exit codes
 - ``draws``: uniform numbers as a function of (seed, record, generation, position)
 - ``compiled``: numba functions whose machine code is kept on disk
-- ``environment``: cores, and the rank under torchrun
+- ``environment``: cores, the rank under torchrun, the user's cache directory
 - ``closeable``: context managers whose end is ``close``
 - ``redaction``: secrets removed from what is printed or written
 """

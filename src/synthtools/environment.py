@@ -1,9 +1,11 @@
-"""What the process is given: its cores, its rank among those of torchrun, how memory is allocated."""
+"""What the process is given: its cores, its rank among those of torchrun, how memory is allocated, where
+it may keep what can be made again."""
 
 from __future__ import annotations
 
 import gc
 import os
+from pathlib import Path
 
 
 def cores() -> int:
@@ -16,6 +18,12 @@ def cores() -> int:
 def rank_and_size() -> tuple[int, int]:
     """This process's rank and the number of processes that torchrun started: (0, 1) without it."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def user_cache(name: str) -> Path:
+    """This user's directory of that name for what can be made again; it need not exist."""
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(root, "synthtools", name)
 
 
 def collect_rarely() -> None:

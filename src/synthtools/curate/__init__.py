@@ -9,6 +9,7 @@ Chosen:
 - ``top_records``: the highest scores of a stream, for one target or several
 - ``dsir``: importance weights of records from hashed n-grams (DSIR)
 - ``source_survey``: sizes, keys and places of a source's documents, kept from one reading
+- ``kept_token_counts``: numbers of tokens that need not be counted again
 - ``mixture_parts``: how much of each source goes into a mixture, which documents, in which order
 - ``mixed_records``: the documents of a mixture in their order, in little memory
 - ``text_fingerprints``: what makes two texts duplicates: fingerprints of records, paragraphs, lines

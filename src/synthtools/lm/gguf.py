@@ -19,8 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from synthtools.environment import user_cache
 from synthtools.errors import SynthError
-from synthtools.records.value_cache import user_cache
 
 SMOLLM2 = "smollm2"
 _SUFFIX = ".gguf"

@@ -20,12 +20,6 @@ _LINE = re.compile(rb'\{"key":"([0-9a-f]{32})","sum":"([0-9a-f]{16})","value":(\
 _HEAD = len(b'{"key":"')
 
 
-def user_cache(name: str) -> Path:
-    """Where this user's programs keep what they can make again, under a name."""
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(root, "synthtools", name)
-
-
 class ValueCache:
     """A directory of at most 256 files of JSON lines, by the first two digits of keys.
 

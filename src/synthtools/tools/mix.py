@@ -264,10 +264,10 @@ def _sizes(options: Options) -> Sizes:
     if not options.tokenizer:
         return sizes_in(options.counted_in(), options.tokens_field)
     from synthtools.cli.terminal import remark
-    from synthtools.lm.kept_token_counts import KeptTokenCounts
+    from synthtools.curate.kept_token_counts import KeptTokenCounts
+    from synthtools.environment import user_cache
     from synthtools.lm.model_name import ModelName
     from synthtools.lm.open_models import open_tokenizer
-    from synthtools.records.value_cache import user_cache
 
     tokenizer = open_tokenizer(ModelName(options.tokenizer))
     counts: Callable[[list[str]], np.ndarray] = tokenizer.counts

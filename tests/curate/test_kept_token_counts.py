@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from running import run
+from synthtools.curate.kept_token_counts import KeptTokenCounts
 from synthtools.errors import TextError
-from synthtools.lm.kept_token_counts import KeptTokenCounts
 
 
 class Tokenizer:
@@ -42,8 +42,8 @@ def test_a_second_run_counts_nothing(tmp_path: Path) -> None:
     assert again.tolist() == [2, 1, 3] and again.dtype == np.int64 and second.asked == []
     # Nothing else is taken for them: another tokenizer, other texts, the same bytes parted otherwise.
     assert counter(other, tmp_path)(texts).tolist() == [2, 1, 3] and other.asked == [texts]
-    for texts in (["a b", "é", "c d"], ["a", " bé", "c d e"], texts[::-1]):
-        assert counter(second, tmp_path)(texts).sum() > 0 and second.asked[-1] == texts
+    for others in (["a b", "é", "c d"], ["a", " bé", "c d e"], texts[::-1]):
+        assert counter(second, tmp_path)(others).sum() > 0 and second.asked[-1] == others
 
 
 def test_what_failed_is_not_kept(tmp_path: Path) -> None:
