@@ -27,7 +27,7 @@ class ValueCache:
     a key is valid.
 
     Args:
-        most_bytes: of all values; a file that has its part of them is emptied before the next value.
+        most_bytes: of all values; a file that reaches its share of them, a 256th, is emptied first.
 
     Attributes:
         hits: successful lookups; added: values added by this run.
