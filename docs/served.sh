@@ -12,8 +12,11 @@ work=${2:-served}
 vllm=${VLLM:-$(cd "$(dirname "$0")/.." && pwd)/.venv-vllm/bin/python}
 port=${PORT:-8321}
 documents=${DOCUMENTS:-125} # of which each style makes one rephrasing
-questions=${QUESTIONS:-40}  # of arc_easy, and held-out paragraphs
-prompts=${PROMPTS:-8}       # of AlpacaEval
+questions=${QUESTIONS:-100} # of arc_easy, and held-out paragraphs
+prompts=${PROMPTS:-16}      # of AlpacaEval
+epochs=${EPOCHS:-0.5}       # of training on them
+price_in=${PRICE_IN:-0.15} price_out=${PRICE_OUT:-0.60} # of a million tokens, as if a provider served
+requests=$((documents / 4 < 32 ? documents / 4 : 32)) # in flight: what is killed is not yet all answered
 styles=(easy medium hard qa)
 mkdir "$work" "$work"/rephrased "$work"/at-kills
 cd "$work"
@@ -62,9 +65,10 @@ step() { # what was done since the last one
 
 # ask STYLE OPTION…: in the background.
 ask() {
-    synth generate documents.jsonl --style "wrap-$1" --model smollm2 --server "http://127.0.0.1:$port" --requests 32 \
-        --max-new-tokens 32 --seed 1 --validate characters=20.. -o "rephrased/$1.jsonl" --report "rephrased-$1.json" \
-        --on-error skip --rejects "rejects-$1.jsonl" "${@:2}" 2>> generate.log &
+    synth generate documents.jsonl --style "wrap-$1" --model smollm2 --server "http://127.0.0.1:$port" --requests "$requests" \
+        --max-new-tokens 32 --seed 1 --price-in "$price_in" --price-out "$price_out" --validate characters=20.. \
+        -o "rephrased/$1.jsonl" --report "rephrased-$1.json" --on-error skip --rejects "rejects-$1.jsonl" \
+        "${@:2}" 2>> generate.log &
     run=$!
 }
 
@@ -92,7 +96,7 @@ ends() { # CODE: the run in the background ends with it
 }
 
 evaluate() { # NAME PORT
-    synth eval "$1" --server "http://127.0.0.1:$2" --tokenizer smollm2 --requests 32 --suite arc_easy --data "$data" \
+    synth eval "$1" --server "http://127.0.0.1:$2" --tokenizer smollm2 --requests "$requests" --suite arc_easy --data "$data" \
         --limit "$questions" --valid docs=held.jsonl --samples "samples-$1.jsonl" --report "eval-$1.json" \
         --quiet > /dev/null
 }
@@ -164,8 +168,9 @@ records=$(cat rephrased/*.jsonl | wc -l)
 rejected=$(cat rejects-*.jsonl 2> /dev/null | wc -l)
 again=$(jq -s '[.[].validation[].retried] | add' rephrased-*.json)
 tokens=$(jq -s '"\([.[].prompt_tokens] | add) + \([.[].tokens] | add)"' -r rephrased-*.json)
-step "500 rephrasings" "$records records of $((${#styles[@]} * documents)), $rejected prompts without an answer, $again answers \
-drawn again; $tokens tokens of prompts and answers; $(wc -l < texts-at-kills.txt) answers kept at kills, $lost of them lost"
+cost=$(jq -s '[.[].cost] | add * 1e4 | round / 1e4' rephrased-*.json)
+step "$((${#styles[@]} * documents)) rephrasings" "$records records, $rejected prompts without an answer, $again answers \
+drawn again; $tokens tokens of prompts and answers, $cost at $price_in and $price_out a million; $(wc -l < texts-at-kills.txt) answers kept at kills, $lost of them lost"
 
 # ---------------------------------------------------------------- dedup, before
 
@@ -180,8 +185,8 @@ step "eval and answers before" "$questions questions, $questions paragraphs, $pr
 # ---------------------------------------------------------------- SFT, after
 
 synth train clean.jsonl --sft --prompt-field text --response-field response --from smollm2 --lora-rank 8 --merge \
-    --context 256 --tokens "$((16 * documents))" --batch 4 --lr 2e-4 --dtype bfloat16 -o tuned/ --quiet --report train.json > /dev/null
-step "train --sft --lora-rank 8" "$((16 * documents)) tokens of answers"
+    --context 256 --epochs "$epochs" --batch 4 --lr 2e-4 --dtype bfloat16 -o tuned/ --quiet --report train.json > /dev/null
+step "train --sft --lora-rank 8 --epochs $epochs" "$(jq -r '"\(.steps) steps, \(.tokens) tokens of answers"' train.json)"
 
 serve tuned "$PWD/tuned" "$((port + 1))"
 step "second server starts" "the tuned model"
@@ -189,17 +194,24 @@ evaluate tuned "$((port + 1))"
 respond tuned "$((port + 1))"
 step "eval and answers after" "the same items"
 
-synth eval --suite alpaca_eval --data "$data" --limit "$prompts" --answers answers-tuned.jsonl --reference answers-smollm2.jsonl \
-    --judge smollm2 --judge-server "http://127.0.0.1:$port" --judge tuned --judge-server "http://127.0.0.1:$((port + 1))" \
-    --judge-guided --judge-retries 0 --requests 8 --report judged.json --quiet > /dev/null
-step "alpaca_eval, a panel of both" "$(jq -r '.suites.alpaca_eval.judge | "\(.panel.n) verdicts of both, \(.panel.left_out) left out"' judged.json)"
+judge() { # REPORT OPTION…: by the first server's model, and by whom the options add
+    synth eval --suite alpaca_eval --data "$data" --limit "$prompts" --answers answers-tuned.jsonl \
+        --reference answers-smollm2.jsonl --judge smollm2 --judge-server "http://127.0.0.1:$port" "${@:2}" \
+        --judge-retries 0 --requests 8 --report "$1" --quiet > /dev/null
+}
+verdicts='.suites.alpaca_eval.judge | (.judges // [.])[] | "\(.model): \(.questions - .unreadable - .failed) of \(.questions) replies have a verdict"'
+
+judge judged.json --judge-tokens 64
+step "alpaca_eval, judged by smollm2" "$(jq -r "$verdicts" judged.json)"
+judge panel.json --judge tuned --judge-server "http://127.0.0.1:$((port + 1))" --judge-guided
+step "alpaca_eval, a panel of both, --judge-guided" "$(jq -r "$verdicts" panel.json | paste -sd ';')"
 
 synth diff eval-smollm2.json eval-tuned.json --json > diff.json
-synth diff eval-smollm2.json eval-tuned.json | tee diff.txt
 step "diff" "$(jq '.paired | length' diff.json) figures with intervals"
 
 count_tokens "$port"
 count_tokens "$((port + 1))"
-awk '{ s[$1] += $2 } END { for (name in s) print name, s[name] }' server-counts.txt
-printf '\n%d s in all\n\n' "$SECONDS"
-cat table.md
+step "all servers" "$(awk '{ s[$1] += $2 } END { printf "%d requests answered, %d + %d tokens of prompts and answers, with what the kills lost",
+    s["vllm:request_success_total"], s["vllm:prompt_tokens_total"], s["vllm:generation_tokens_total"] }' server-counts.txt)"
+step "in all" "$SECONDS s"
+jq -r '.paired[].sentence' diff.json
