@@ -199,12 +199,13 @@ judge() { # REPORT OPTION…: by the first server's model, and by whom the optio
         --reference answers-smollm2.jsonl --judge smollm2 --judge-server "http://127.0.0.1:$port" "${@:2}" \
         --judge-retries 0 --requests 8 --report "$1" --quiet > /dev/null
 }
-verdicts='.suites.alpaca_eval.judge | (.judges // [.])[] | "\(.model): \(.questions - .unreadable - .failed) of \(.questions) replies have a verdict"'
+verdicts='[.suites.alpaca_eval.judge | (.judges // [.])[]
+    | "\(.model): \(.questions - .unreadable - .failed) of \(.questions) replies have a verdict"] | join("; ")'
 
 judge judged.json --judge-tokens 64
 step "alpaca_eval, judged by smollm2" "$(jq -r "$verdicts" judged.json)"
 judge panel.json --judge tuned --judge-server "http://127.0.0.1:$((port + 1))" --judge-guided
-step "alpaca_eval, a panel of both, --judge-guided" "$(jq -r "$verdicts" panel.json | paste -sd ';')"
+step "alpaca_eval, a panel of both, --judge-guided" "$(jq -r "$verdicts" panel.json)"
 
 synth diff eval-smollm2.json eval-tuned.json --json > diff.json
 step "diff" "$(jq '.paired | length' diff.json) figures with intervals"
@@ -213,5 +214,5 @@ count_tokens "$port"
 count_tokens "$((port + 1))"
 step "all servers" "$(awk '{ s[$1] += $2 } END { printf "%d requests answered, %d + %d tokens of prompts and answers, with what the kills lost",
     s["vllm:request_success_total"], s["vllm:prompt_tokens_total"], s["vllm:generation_tokens_total"] }' server-counts.txt)"
-step "in all" "$SECONDS s"
+printf '| in all | %d | |\n\n' "$SECONDS" | tee -a table.md
 jq -r '.paired[].sentence' diff.json
