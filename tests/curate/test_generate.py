@@ -522,6 +522,11 @@ def test_pools_find_the_nearest(texts: list[str], text: str) -> None:
         (("--distinct", "exact", "--rationale"), "--distinct: rationale has checks of its own"),
         (("--judge", "J"), "go together"),
         (("--judge-server", "http://a"), "needs --judge"),
+        (("--judge-guided",), "--judge-guided needs --judge MODEL"),
+        (
+            ("--validate", "judge=7..", "--judge", "J", "--judge-guided", "--backend", "torch"),
+            "--judge-guided needs vLLM",
+        ),
         (("--retries", "2"), "give --validate or --distinct"),
         (("--validate", "words=2..", "--rationale"), "checks of its own"),
         (("--validate", "words=2..", "--temperature", "0"), "draws the same answer again"),

@@ -159,6 +159,26 @@ def test_a_judge_refuses(generate: Any, tmp_path: Path) -> None:
     assert not any(model.prompts for model in generate.models)
 
 
+def test_a_judge_gives_the_rating_alone(generate: Any, tmp_path: Path) -> None:
+    """The last reply is all verdict; without --judge-guided it would have none."""
+    report = tmp_path / "r.json"
+    chosen = ("--best-of", "2", "--score", "judge", "--judge", "J", "--judge-server", "http://a")
+    count = iter(range(9))
+
+    def says(said: str, prompt: Prompt) -> str:
+        return str(said.count("ß")) if said.startswith("You grade") else "ß" * next(count)
+
+    records = [{"prompt": "a"}, {"prompt": "b"}]
+    more = ("--judge-retries", "0", "--judge-tokens", "8", "--report", str(report))
+    generate(records, says, *chosen, *more)
+    assert json.loads(report.read_text())["judge"]["unreadable"] == 4
+    count = iter(range(1, 9))
+    written = generate(records, says, *chosen, *more, "--judge-guided")
+    judge = json.loads(report.read_text())["judge"]
+    assert (judge["alone"], judge["unreadable"], judge["asked_again"]) == (4, 0, 0)
+    assert [len(record["response"]) for record in written] == [2, 4]
+
+
 def test_refusals_are_counted_by_rule(
     generate: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -175,3 +175,19 @@ def test_a_served_judge_says_what_it_says_here(folder, server):
         assert judge["unreadable"] == without == wanted[name]["judge"]["unreadable"]
         assert section["n"] + section["dropped"] == len(asked)
         assert judge["description"]["backend"] == "server" and judge["model"] == "smollm2"
+
+
+def test_a_served_judge_chooses(folder, server):
+    """Each of the answers gets a rating, read from a small model, too; one of the best is taken."""
+    prompts, report = folder / "two.jsonl", folder / "chosen.json"
+    prompts.write_text('{"prompt": "Name a colour."}\n{"prompt": "Name a city."}\n')
+    words = ("--best-of", "2", "--score", "judge", "--judge", "smollm2", "--judge-guided")
+    words += ("--judge-retries", "0", "--validate", "perplexity=..1e9", "--max-new-tokens", "8")
+    words += ("--model", "smollm2", "--server", server, "--report", report)
+    done = vllm_server.synth("generate", prompts, *words, context=JUDGED_CONTEXT)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == 2 and all(1 <= row["generate_score"] <= 10 for row in found)
+    account = json.loads(report.read_text())
+    judge = account["judge"]
+    assert (judge["questions"], judge["alone"], judge["unreadable"]) == (4, 4, 0)
+    assert account["validation"][0]["unchosen"]["answers"] == 2

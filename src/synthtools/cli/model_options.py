@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -293,3 +294,36 @@ class Models(Model):
 
     def settings(self, name: str | None = None) -> ModelSettings:
         return super().settings(name or self.names()[0])
+
+
+@dataclass(frozen=True)
+class JudgeReplies(Group):
+    """How a judge is asked."""
+
+    group = "Answers and judges"
+    judge_tokens: int = option(
+        512, metavar="N", min=1, help="Maximum length of a judge's reply, in tokens."
+    )
+    judge_retries: int = option(
+        2,
+        metavar="N",
+        min=0,
+        max=100,
+        help="How often to ask a judge again when its reply has no verdict [ours]. What "
+        "remains unreadable is counted, and in synth eval left out for all models alike.",
+    )
+    judge_guided: bool = option(
+        False,
+        help="The last time that a judge is asked, it gives the verdict alone, kept to its form (vLLM "
+        "and its servers), so that the verdict of any model can be read. With --judge-retries 0 that "
+        "is the only time.",
+    )
+
+    def require_guidable(self, judges: Iterable[ModelSettings]) -> None:
+        """Raises UsageError where a judge's replies shall be kept to a form and its engine cannot."""
+        from synthtools.lm.open_models import choose_backend
+
+        if self.judge_guided and any(choose_backend(one) == "torch" for one in judges):
+            raise UsageError(
+                "--judge-guided needs vLLM: --backend vllm, --server or --judge-server"
+            )

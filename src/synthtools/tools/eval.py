@@ -216,7 +216,6 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.evaluate import suites
     from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
     from synthtools.evaluate.samples import SampleFile
-    from synthtools.lm.open_models import choose_backend
     from synthtools.records.inputs import find_shards
     from synthtools.records.outputs import FileSink
     from synthtools.records.record_faults import require_text
@@ -240,8 +239,7 @@ def run(options: Options) -> dict[str, Any]:
     paths = suites.files(names, given)
     model = options.settings() if options.model else None
     judges = options.judge_settings()
-    if options.judge_guided and any(choose_backend(one) == "torch" for one in judges):
-        raise UsageError("--judge-guided needs vLLM: --backend vllm, --server or --judge-server")
+    options.require_guidable(judges)
     cache = options.opened_cache()
     domains = {shard.name for _, path in options.valid or () for shard in find_shards([path])}
 

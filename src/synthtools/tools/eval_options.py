@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from synthtools.cli.model_options import Model
+from synthtools.cli.model_options import JudgeReplies, Model
 from synthtools.cli.parameters import Group, operand, option
 from synthtools.errors import UsageError
 
@@ -91,7 +91,7 @@ class AnswerFiles(Group):
 
 
 @dataclass(frozen=True)
-class AnswersAndJudge(AnswerFiles):
+class AnswersAndJudge(JudgeReplies, AnswerFiles):
     """How a live model answers, and who judges."""
 
     group = "Answers and judges"
@@ -122,23 +122,6 @@ class AnswersAndJudge(AnswerFiles):
         metavar="URL",
         help="An OpenAI-compatible server for the judge; of several judges one for all, or one each "
         "in their order.",
-    )
-    judge_tokens: int = option(
-        512, metavar="N", min=1, help="Maximum length of a judge's reply, in tokens."
-    )
-    judge_retries: int = option(
-        2,
-        metavar="N",
-        min=0,
-        max=100,
-        help="How often to ask a judge again when its reply has no verdict [ours]. Items that "
-        "remain unreadable are left out for all models alike, and counted.",
-    )
-    judge_guided: bool = option(
-        False,
-        help="The last time that a judge is asked, it gives the verdict alone, kept to its form (vLLM "
-        "and its servers), so that the verdict of any model can be read. With --judge-retries 0 that "
-        "is the only time.",
     )
     show_prompts: bool = option(False, help="Show the prompts of the suites' judges, and exit.")
 

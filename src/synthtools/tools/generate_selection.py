@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from synthtools.cli.model_options import JudgeReplies
 from synthtools.cli.parameters import option
 from synthtools.errors import SynthError, UsageError
 from synthtools.tools.generate_validation import ValidatedAnswers
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from synthtools.lm.scorer import LanguageModel
     from synthtools.lm.server.rate_limit import TrafficLimits
 
-# Of a judge's reply, in tokens: that of synth eval.
-_JUDGE_TOKENS = 512
 _SCORES = ("judge", "perplexity", "probability", "words", "characters", "tokens")
 
 
@@ -42,7 +41,7 @@ def _best(text: str) -> BestScore:
 
 
 @dataclass(frozen=True)
-class SelectedOptions(ValidatedAnswers):
+class SelectedOptions(JudgeReplies, ValidatedAnswers):
     """How answers are scored, chosen and compared."""
 
     group = "Options"
@@ -111,6 +110,8 @@ class SelectedOptions(ValidatedAnswers):
                 raise UsageError(f"{option} and the score {name} (--validate, --score) go together")
         if self.score_model and "perplexity" not in asked:
             raise UsageError("--score-model goes with the score perplexity (--validate, --score)")
+        if self.judge_guided and not self.judge:
+            raise UsageError("--judge-guided needs --judge MODEL")
         if self.judge_server and not self.judge:
             raise UsageError("--judge-server needs --judge NAME, the model that it serves")
         if (self.best_of is None) != (self.score is None):
@@ -171,15 +172,16 @@ class SelectedOptions(ValidatedAnswers):
         if self.judge_server:
             server = [self.judge_server]
             own = replace(own, server=server, backend="server", context=None, ray=None)
-        settings, sampling = (
-            own.settings(self.judge),
-            SamplingSettings(0.0, 1.0, None, _JUDGE_TOKENS),
-        )
+        settings = own.settings(self.judge)
+        self.require_guidable([settings])
+        sampling = SamplingSettings(0.0, 1.0, None, self.judge_tokens)
         opened = open_generator(
             settings, sampling, seed, tell, servers=(own.server or [])[1:], limits=limits
         )
         values = ModelValues.of(settings, stack.enter_context(opened).description, *kept)
-        return Judge(KeptGenerator(opened, values, sampling, seed), seed, on_failure=_gone)
+        generator = KeptGenerator(opened, values, sampling, seed)
+        guided = sampling if self.judge_guided else None
+        return Judge(generator, seed, self.judge_retries, _gone, guided)
 
     def opened_scores(self, stack: ExitStack, tell: Callable[[str], None]) -> dict[str, Score]:
         """The scores that are asked for, but the judge's; their models are closed by ``stack``."""
