@@ -381,7 +381,7 @@ _synth() {
             options="--law --x --y --fix --held-out --flops --unique --at --delta --bootstrap --shard --on-error --rejects -q --quiet --input-format --encoding --split --seed --plot --report --json --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
             case $prev in
-                --law) value=word words="chinchilla kaplan power rectified repeat golden mixing regmix" ;;
+                --law) value=word words="chinchilla kaplan power rectified repeat golden mixing quadratic regmix" ;;
                 --x | --y | --at) value=field ;;
                 --fix | --held-out | --flops | --unique | --delta | --bootstrap | --shard | --encoding | --seed) value=word ;;
                 --on-error) value=word words="fail skip" ;;

@@ -991,8 +991,8 @@ complete -c synth -n '__synth_tool_is table' -s h -l help -d 'Show this message 
 
 # synth-fit
 complete -c synth -n '__synth_tool_is fit' -a 'builtin:topics builtin:sample'
-complete -c synth -n '__synth_tool_is fit' -l law -x -a 'chinchilla kaplan power rectified repeat golden mixing regmix' -d 'The form to fit'
-complete -c synth -n '__synth_tool_is fit' -l x -x -a '(__synth_fields)' -d 'The fields of the law\'s variables, in its order: N parameters, D tokens (or records), U unique tokens, W weight of human text; of mixing and regmix the shares, each from 0 to 1'
+complete -c synth -n '__synth_tool_is fit' -l law -x -a 'chinchilla kaplan power rectified repeat golden mixing quadratic regmix' -d 'The form to fit'
+complete -c synth -n '__synth_tool_is fit' -l x -x -a '(__synth_fields)' -d 'The fields of the law\'s variables, in its order: N parameters, D tokens (or records), U unique tokens, W weight of human text; of the last three the shares, each from 0 to 1'
 complete -c synth -n '__synth_tool_is fit' -l y -x -a '(__synth_fields)' -d 'The field of the loss; several are fitted one by one, and what is best has the least mean'
 complete -c synth -n '__synth_tool_is fit' -l fix -x -d 'Parameters that are known (E=1.8)'
 complete -c synth -n '__synth_tool_is fit' -l held-out -x -d 'Share of the rows that a second fit leaves out to predict them; 0 for none. [at most 0.9]'

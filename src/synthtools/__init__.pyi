@@ -743,7 +743,7 @@ def table(
 
 def fit(
     *files: Input,
-    law: Literal['chinchilla', 'kaplan', 'power', 'rectified', 'repeat', 'golden', 'mixing', 'regmix'],
+    law: Literal['chinchilla', 'kaplan', 'power', 'rectified', 'repeat', 'golden', 'mixing', 'quadratic', 'regmix'],
     x: list[str] | str,
     y: list[str] | str,
     fix: list[str] | str | None = ...,

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from scipy.optimize import curve_fit, minimize
+from scipy.stats import spearmanr
 
 import running
 from synthtools.cli.app import TOOLS
@@ -196,22 +197,46 @@ def test_the_best_mixture_is_that_of_a_grid(of_one):
     assert best["L"] <= mean[place] + 1e-9
 
 
-def test_regmix_finds_the_valley_of_a_parabola():
+def test_trees_find_a_valley():
+    """RegMix on 256 runs: its trees rank runs that they have not seen, and the best mixture is the valley's."""
+    draw = np.random.default_rng(4)
+    shares = draw.dirichlet(np.ones(3), 320)
+    exact = 2 + np.abs(shares[:, 0] - 0.3) + 2 * np.abs(shares[:, 1] - 0.5)
+    y = exact + 0.02 * draw.standard_normal(320)
+    x = dict(zip("abc", shares.T, strict=True))
+    runs = Runs(mixture("regmix", "abc", shares), x, y, 1e-3).take(np.arange(256))
+    fit = runs.fitted()
+    assert spearmanr(fit.predict(x)[256:], exact[256:]).statistic > 0.97
+    best = best_mixture([fit], 0)
+    assert [best["a"], best["b"], best["c"]] == pytest.approx([0.3, 0.5, 0.2], abs=0.05)
+    # Rows of no weight are not there.
+    rows = {name: column[:128] for name, column in runs.x.items()}
+    half = runs.take(np.arange(128)).fitted().predict(rows)
+    assert runs.fitted(np.repeat([1.0, 0.0], 128)).predict(rows) == pytest.approx(half, abs=0.03)
+    report = study([runs], ["y"], {name: name for name in "abc"}, 0, 10, 0, (None, None), {})
+    best = report["optimum"]
+    for name in "abc":
+        low, high = best["intervals"][name]
+        assert low <= best["figures"][name] <= high
+    assert runs.take(np.arange(19)).fault({}) == "19 rows for boosted trees; give at least 20"
+
+
+def test_a_polynomial_finds_the_valley_of_a_parabola():
     x = dict(zip("abc", SHARES.T, strict=True))
     y = 2 + (x["a"] - 0.3) ** 2 + (x["b"] - 0.5) ** 2
-    fit = Runs(mixture("regmix", "abc", SHARES), x, y, 1e-3).fitted()
+    fit = Runs(mixture("quadratic", "abc", SHARES), x, y, 1e-3).fitted()
     assert fit.predict(x) == pytest.approx(y, rel=1e-6)
     best = best_mixture([fit], 0)
     assert [best["a"], best["b"], best["c"]] == pytest.approx([0.3, 0.5, 0.2], abs=1e-4)
 
 
-def test_regmix_is_the_ridge_regression_of_scikit_learn():
+def test_quadratic_is_the_ridge_regression_of_scikit_learn():
     """The penalty with the least leave-one-out error, on features of variance 1."""
     from sklearn.linear_model import RidgeCV
 
     noise = 0.05 * np.random.default_rng(3).standard_normal(24)
     y = 2 + (SHARES[:, 0] - 0.3) ** 2 + noise
-    fit = Runs(mixture("regmix", "abc", SHARES), SHARES_X, y, 1e-3).fitted()
+    fit = Runs(mixture("quadratic", "abc", SHARES), SHARES_X, y, 1e-3).fitted()
     pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
     features = np.column_stack([SHARES, *(SHARES[:, i] * SHARES[:, j] for i, j in pairs)])
     features = (features - features.mean(0)) / features.std(0)

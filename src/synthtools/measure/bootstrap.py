@@ -15,7 +15,7 @@ def resampled(sizes: Sequence[int], resamples: int, seed: int) -> Iterator[list[
 
 
 def intervals(
-    names: list[str], table: np.ndarray, estimate: np.ndarray
+    names: list[str], table: np.ndarray, estimate: np.ndarray, corrected: bool = True
 ) -> dict[str, list[float] | None]:
     """95 % intervals by the bias-corrected percentile bootstrap (Efron 1981).
 
@@ -24,6 +24,7 @@ def intervals(
 
     Args:
         table: float64 [resamples, figures]; estimate: the figures themselves.
+        corrected: for bias; else plain percentiles.
 
     Returns:
         By name; None where a resample has no value.
@@ -38,7 +39,7 @@ def intervals(
             by_name[name] = None
             continue
         below = (np.mean(column < value) + np.mean(column <= value)) / 2
-        bias = ndtri(np.clip(below, 0.5 / len(column), 1 - 0.5 / len(column)))
+        bias = ndtri(np.clip(below, 0.5 / len(column), 1 - 0.5 / len(column))) if corrected else 0
         ends = np.percentile(column, 100 * ndtr(2 * bias + ndtri([0.025, 0.975])))
         by_name[name] = ends.tolist()
     return by_name

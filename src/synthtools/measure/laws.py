@@ -41,6 +41,7 @@ class Law:
         signed: parameters that may be negative.
         shares: the variables are shares of a mixture.
         ridge: fitted by ridge regression on the features of each parameter, not by ``curve`` in logs.
+        trees: fitted by boosted trees, which ``curve`` is from then on.
     """
 
     formula: str
@@ -53,6 +54,7 @@ class Law:
     signed: tuple[str, ...] = ()
     shares: bool = False
     ridge: bool = False
+    trees: bool = False
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -133,7 +135,9 @@ def adds_to_one(shares: np.ndarray) -> bool:
 
 def mixture(name: str, fields: Sequence[str], shares: np.ndarray) -> Law:
     """A law of shares, float64 [rows, fields]."""
-    return _regmix(fields) if name == "regmix" else _mixing(fields, shares)
+    if name == "mixing":
+        return _mixing(fields, shares)
+    return _regmix(fields) if name == "regmix" else _quadratic(fields)
 
 
 def _mixing(fields: Sequence[str], shares: np.ndarray) -> Law:
@@ -153,8 +157,13 @@ def _mixing(fields: Sequence[str], shares: np.ndarray) -> Law:
 
 
 def _regmix(fields: Sequence[str]) -> Law:
-    """A polynomial of second degree in the shares (the regression of Liu et al. 2024, who fit linear
-    models and boosted trees)."""
+    """Boosted trees over the shares (Liu et al. 2024)."""
+    formula = "L = boosted trees over the shares"
+    return Law(formula, tuple(fields), {}, lambda p, x: np.nan, shares=True, trees=True)
+
+
+def _quadratic(fields: Sequence[str]) -> Law:
+    """A polynomial of second degree in the shares."""
     products = list(combinations_with_replacement(fields, 2))
     names = ("constant", *fields, *(f"{left} {right}" for left, right in products))
 

@@ -172,7 +172,8 @@ def story(report: FitReport) -> Story:
         best = "; ".join(f"{name} {value}" for name, value in _rows(report["optimum"]))
         sentences.insert(0, f"Least loss at {best}.")
     for fit in report["fits"]:
-        tables.append(pairs(f"{fit['y']}: {report['formula']}", _rows(fit)))
+        if fit["figures"]:
+            tables.append(pairs(f"{fit['y']}: {report['formula']}", _rows(fit)))
     if report["prediction"]:
         at = ", ".join(f"{name} = {value:g}" for name, value in report["prediction"]["at"].items())
         tables.append(pairs(f"At {at}", _rows(report["prediction"])))

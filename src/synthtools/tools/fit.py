@@ -17,9 +17,10 @@ are left out.
   golden       W        L = E + C (w^2 + k (1-w)^2)/(1 - (1-w)^2), w the loss weight of human text,
                         least at w = (sqrt(k^2 + 4k) - k)/2 (arXiv 2502.18049; as a law [ours])
   mixing       shares   L = c + k exp(sum of t_j r_j) (Ye et al. 2024)
-  regmix       shares   a polynomial of second degree by ridge regression; many small runs and the best
-                        predicted mixture are RegMix (Liu et al. 2024), the polynomial in place of
-                        boosted trees, which need hundreds of runs and have no parameters, [ours]
+  quadratic    shares   a polynomial of second degree by ridge regression [ours]
+  regmix       shares   boosted trees over many small runs, and the mean of the 128 best of 16,384 drawn
+                        mixtures (Liu et al. 2024; scikit-learn's trees in place of LightGBM's [ours]);
+                        needs [map]
 
 \b
 Examples:
@@ -37,6 +38,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, cast
 
 from synthtools.cli import quantities
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 10_000
 _BUDGETED = ("chinchilla", "kaplan", "repeat")
+_REGRESSIONS = ("quadratic", "regmix")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +64,22 @@ class Options(Inputs, Seed, Picture, Report):
     """Options of ``synth fit``."""
 
     law: Literal[
-        "chinchilla", "kaplan", "power", "rectified", "repeat", "golden", "mixing", "regmix"
+        "chinchilla",
+        "kaplan",
+        "power",
+        "rectified",
+        "repeat",
+        "golden",
+        "mixing",
+        "quadratic",
+        "regmix",
     ] = option(..., help="The form to fit.")
     x: list[str] = option(
         ...,
         metavar="FIELD,…",
         commas=True,
         help="The fields of the law's variables, in its order: N parameters, D tokens (or records), U "
-        "unique tokens, W weight of human text; of mixing and regmix the shares, each from 0 to 1.",
+        "unique tokens, W weight of human text; of the last three the shares, each from 0 to 1.",
     )
     y: list[str] = option(
         ...,
@@ -132,8 +143,12 @@ class Options(Inputs, Seed, Picture, Report):
                 raise UsageError(f"--x, --y {name}: is named twice")
         if self.flops is not None and self.law not in _BUDGETED:
             raise UsageError(f"--flops goes with --law {', '.join(_BUDGETED)}")
-        if self.fix and self.law == "regmix":
-            raise UsageError("--fix goes with the other laws: regmix has coefficients alone")
+        if self.fix and self.law in _REGRESSIONS:
+            raise UsageError(f"--fix goes with the other laws, not {' or '.join(_REGRESSIONS)}")
+        if self.law == "regmix" and find_spec("sklearn") is None:
+            raise UsageError(
+                "--law regmix needs scikit-learn: pip install 'synthtools[map]' (or --law quadratic)"
+            )
         if (self.unique is not None) != (self.law == "repeat" and self.flops is not None):
             raise UsageError("--unique goes with --law repeat and --flops, which need it")
         if self.at is not None and sorted(one.name for one in self.at) != sorted(self.x):
@@ -266,7 +281,7 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
 def _range(name: str, law: Law | None, place: int, flag: str) -> str:
     """Which numbers a field may hold."""
     if flag == "--y":
-        return "any" if name == "regmix" else "above"
+        return "any" if name in _REGRESSIONS else "above"
     if law is None:
         return "share"
     if name == "golden":
