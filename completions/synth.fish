@@ -823,7 +823,7 @@ complete -c synth -n '__synth_tool_is generate' -l answer-field -x -a '(__synth_
 complete -c synth -n '__synth_tool_is generate' -l wrong-field -x -a '(__synth_fields)' -d 'The small model\'s answer, for --extrapolate-errors'
 complete -c synth -n '__synth_tool_is generate' -l prompt-field -x -a '(__synth_fields)' -d 'The field that holds the prompt: a text, or a list of {role, content}'
 complete -c synth -n '__synth_tool_is generate' -l shape -x -a 'messages conversations instruction-output prompt-completion prompt-response question-answer' -d 'The prompt is that of records of this shape, up to the answer'
-complete -c synth -n '__synth_tool_is generate' -l template -r -F -d 'Build the prompt from several fields: \'Summarise: {text}\'. {{ and }} are braces'
+complete -c synth -n '__synth_tool_is generate' -l template -r -F -d 'Build the prompt from several fields: \'Summarise:\\n\\n{text}\'. \\n, \\t and \\\\ are newline, tab and backslash (not in a file, which is taken as it is); {{ and }} are braces'
 complete -c synth -n '__synth_tool_is generate' -l context-field -x -a '(__synth_fields)' -d 'Put the text of this field before the prompt'
 complete -c synth -n '__synth_tool_is generate' -l system -r -F -d 'System message of each conversation'
 complete -c synth -n '__synth_tool_is generate' -l plain -d 'Continue the prompt as it is, without a conversation'

@@ -47,12 +47,12 @@ def test_an_interrupted_run_is_resumed_with_its_scores(number, two_files, tmp_pa
     assert "--resume continues with them" in running.synth(*words, code=1)
     if number == signal.SIGTERM:
         return
-    for more in (["--seed", "2"], ["--sample", "239"], ["--dtype", "bfloat16"]):
-        told = running.synth(*words, "--resume", *more, code=1)
-        assert "run of other arguments or inputs; --force starts over" in told
+    for name, value in (("seed", "2"), ("sample", "239"), ("dtype", "bfloat16")):
+        told = running.synth(*words, "--resume", f"--{name}", value, code=1)
+        assert f"a run with other arguments ({name}); --force starts over" in told
     read = two_files[1].read_text()
     two_files[1].write_text(read.replace("W1 ", "W3 ", 1))
-    assert "arguments or inputs" in running.synth(*words, "--resume", code=1)
+    assert "with other inputs; --force" in running.synth(*words, "--resume", code=1)
     two_files[1].write_text(read)
     assert journal.read_bytes() == kept
     resumed = running.run(*words, "--resume")
@@ -95,7 +95,7 @@ def test_what_a_resumed_run_takes_up_is_not_scored_again(tmp_path):
     found = []
     for again, budget in ((False, 1e9), (True, 0.0), (True, 0.0)):
         with mock.patch("synthtools.measure.scored_sample._BUDGET", budget):
-            journal = ValueJournal(tmp_path / "journal", "job", again)
+            journal = ValueJournal(tmp_path / "journal", {}, again)
             scored.clear()
             (sample,) = scored_samples(
                 Model(), [texts], None, 6, lambda *_: None, lambda _: None, journal

@@ -52,9 +52,11 @@ class Spoken(Generator):
 
     Attributes:
         prompts: that came.
+        prompt_tokens: of each.
     """
 
     context = None
+    prompt_tokens = 7
 
     def __init__(self, name: str, speak: Speak) -> None:
         self.description = {"name": name, "revision": "r1"}
@@ -66,7 +68,11 @@ class Spoken(Generator):
             self.prompts.append(prompt)
             said = prompt.text if prompt.text is not None else prompt.messages[-1]["content"]
             text = self._speak(said, prompt)
-            answer = failed("no idea") if text is None else Answer(text, "stop", 7, len(text))
+            answer = (
+                failed("no idea")
+                if text is None
+                else Answer(text, "stop", self.prompt_tokens, len(text))
+            )
             if finished:
                 finished(place, answer)
             yield answer
@@ -85,6 +91,7 @@ def generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
 
         def opened(settings: Any, sampling: Any, seed: int, tell: Any, **_: Any) -> Spoken:
             run.models.append(Spoken(settings.model.name, speak))
+            run.models[-1].prompt_tokens = run.prompt_tokens
             run.sampling = sampling
             return run.models[-1]
 
@@ -95,4 +102,5 @@ def generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
         build()(["generate", str(source), *more, *arguments], standalone_mode=False)
         return [json.loads(line) for line in output.read_text().splitlines()] if more else []
 
+    run.prompt_tokens = Spoken.prompt_tokens
     return run

@@ -140,7 +140,11 @@ def test_validated_results_come_in_parts(
     results = write(tmp_path / "results.jsonl", [result(one) for one in asked(requests)])
     rejects = tmp_path / "bad.jsonl"
     words = (source, *NAMED, "--batch-in", results, "--on-error", "skip", "--rejects", rejects)
-    generate(*words, "--validate", "!regex=^question 1", "-o", answers)
+    report, prices = tmp_path / "r.json", ("--price-in", "1e6", "--price-out", "2e6")
+    rule = ("--validate", "!regex=^question 1", "--report", report, *prices)
+    generate(*words, *rule, "-o", answers)
+    # Refused answers are paid for too.
+    assert json.loads(report.read_text())["cost"] == 24 * (9 + 2 * 4)
     assert [one["x"] for one in asked(answers)] == [
         n for n in range(12) for _ in "ab" if n % 5 != 1
     ]

@@ -20,7 +20,7 @@ from synthtools.curate.prompts import STYLES, PromptedRecords
 from synthtools.curate.rationales import gold_of, reached
 from synthtools.curate.templates import Template
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm.generation import Prompt
+from synthtools.lm.generation import Answer, Prompt
 from synthtools.records.batch import JsonBatch
 from synthtools.text.rouge import RougePool, common_subsequence, rouge_l, words
 
@@ -52,6 +52,8 @@ def test_templates_context_and_system(generate: Any) -> None:
     records = [{"a": "x", "b": {"c": [1]}, "prompt": "p"}]
     template = "{a}: {b} {{z}}"
     assert generate(records, echo, "--template", template)[0]["response"] == '<x: {"c":[1]} {z}>'
+    escaped = r"{a}:\n\t{prompt}\\n"
+    assert generate(records, echo, "--template", escaped)[0]["response"] == "<x:\n\tp\\n>"
     assert generate(records, echo, "--context-field", "a")[0]["response"] == "<x\n\np>"
     generate(records, echo, "--system", "Be brief.")
     assert generate.models[0].prompts[0].messages == (
@@ -63,9 +65,9 @@ def test_templates_context_and_system(generate: Any) -> None:
 
 
 def test_a_template_from_a_file(generate: Any, tmp_path: Path) -> None:
-    (tmp_path / "t").write_text("Say {prompt}\n")
+    (tmp_path / "t").write_text("Say \\nu {prompt}\n")
     found = generate([{"prompt": "a"}], echo, "--template", f"@{tmp_path / 't'}")
-    assert found[0]["response"] == "<Say a\n>"
+    assert found[0]["response"] == "<Say \\nu a\n>"
     with pytest.raises(SynthError, match="/no/such/file: cannot be read"):
         generate([{"prompt": "a"}], echo, "--template", "@/no/such/file")
 
@@ -147,6 +149,38 @@ def test_a_budget_is_kept_to_one_answer_and_continued(generate: Any, tmp_path: P
     own = sum(len(f"<{n}>") for n in range(20))
     assert json.loads(report.read_text())["cost"] == pytest.approx(7 * 20 + 2 * own)
     assert len(Path(output).read_text().splitlines()) == 20
+
+
+def test_a_budget_counts_what_a_chat_template_adds(generate: Any, tmp_path: Path) -> None:
+    """A prompt of 2 bytes has 50 tokens; the excess is that of one answer, not of all that are in flight."""
+    generate.prompt_tokens = 50
+    arguments = (
+        "-o",
+        str(tmp_path / "a.jsonl"),
+        "--max-new-tokens",
+        "4",
+        "--budget",
+        "tokens=1000",
+    )
+    with pytest.raises(SynthError, match="the budget .tokens=1000. is used up"):
+        generate([{"prompt": f"{n}"} for n in range(10, 99)], echo, *arguments)
+    # Answers of 4 tokens: <10>.
+    assert 1000 <= len(generate.models[0].prompts) * (50 + 4) < 1000 + 54
+
+
+def test_an_estimate_scales_texts_not_their_chat_template() -> None:
+    """Prompts of 20 tokens and one for each 4 bytes, of which the sample has the short ones."""
+    from synthtools.curate.generation_costs import SampledPrompts, estimate
+
+    class Model:
+        def generate(self, prompts: Any) -> Any:
+            return [Answer("x", "stop", 20 + prompt.size // 4, 5) for prompt in prompts]
+
+    sample = [Prompt(b"", "x" * size) for size in (40, 80, 120)]
+    found = estimate(SampledPrompts(10, 10, 10 * 4000, sample), Model(), 2)
+    assert (found["requests"], found["prompt_tokens"]) == (20, 20 * (20 + 1000))
+    alike = estimate(SampledPrompts(10, 10, 400, sample[:1] * 2), Model(), 1)
+    assert alike["prompt_tokens"] == 10 * (20 + 10)
 
 
 def test_a_cache_changes_nothing_but_what_is_asked(generate: Any, tmp_path: Path) -> None:
@@ -502,6 +536,7 @@ def test_pools_find_the_nearest(texts: list[str], text: str) -> None:
         (("--template", "{a.b"), "--template {a.b: "),
         (("--template", "{}"), "only plain {field}"),
         (("--template", "{a:>5}"), "only plain {field}"),
+        (("--template", r"\d {a}"), r"for \d write"),
         (("--stop", ""), "an empty string"),
         (("--validate", "odd"), "use words=MIN..MAX"),
         (("--validate", "words=5..2"), "5 is more than 2"),

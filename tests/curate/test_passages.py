@@ -70,6 +70,16 @@ def test_documents_are_rephrased_by_passages(generate: Any) -> None:
     assert len({prompt.seed(0) for prompt in asked}) == 7
 
 
+def test_a_dry_run_counts_passages(
+    generate: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The documents have 3, 1 and 3 passages, each a request whose prompt has 7 tokens."""
+    output = ("-o", str(tmp_path / "o.jsonl"))
+    generate(DOCUMENTS, rephrase, *ARGUMENTS, "-n", "2", "--dry-run", "--json", *output)
+    plan = json.loads(capfd.readouterr().out)
+    assert (plan["prompts"], plan["requests"], plan["prompt_tokens"]) == (7, 14, 14 * 7)
+
+
 def test_a_refused_passage_marks_its_document(generate: Any, tmp_path: Path) -> None:
     rejects, report = tmp_path / "bad.jsonl", tmp_path / "r.json"
     rules = ("--validate", "!regex=Bad", "--retries", "1", "--on-error", "skip")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from synthtools.cli.app import build
+from synthtools.cli.quantities import NamedContent
 from synthtools.curate import selected_answers
 from synthtools.curate.answer_scores import LENGTHS
 from synthtools.curate.validators import validator_of
@@ -47,6 +48,27 @@ def test_refused_answers_are_drawn_again(generate: Any, tmp_path: Path) -> None:
     assert reasons == ["the answer is refused by words=2..3: 4 words (4 answers)"] * 2
     again = generate(records, says, *rules, *kept, "--force", "--cache", str(tmp_path / "c"))
     assert again == written and not generate.models[0].prompts
+
+
+def test_a_resumed_directory_knows_what_refused_answers_took(
+    generate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each prompt has a refused answer of 2 tokens and one of 4; finished shards hold the second ones alone."""
+    monkeypatch.setattr(selected_answers, "_TOGETHER", 4)
+    output, report = tmp_path / "o", tmp_path / "r.json"
+    rules = ("--validate", "characters=3..", "-o", f"{output}/", "--shard-size", "2")
+    rest = (*rules, "--max-new-tokens", "4", "--price-in", "1e6", "--price-out", "2e6")
+    records, says = [{"prompt": f"{n}"} for n in range(60)], by_draw("no", "fine")
+    with pytest.raises(SynthError, match="is used up"):
+        generate(records, says, *rest, "--budget", "tokens=700")
+    taken = len(generate.models[0].prompts)
+    assert len([*output.glob("part-*")]) > 2
+    with pytest.raises(SynthError, match="is used up"):
+        generate(records, says, *rest, "--budget", "tokens=700", "--resume")
+    assert not generate.models[0].prompts
+    generate(records, says, *rest, "--resume", "--report", str(report))
+    assert len(generate.models[0].prompts) == 120 - taken
+    assert json.loads(report.read_text())["cost"] == 60 * (2 * 7 + 2 * (2 + 4))
 
 
 def refused(rule: str, answer: str) -> str | None:
@@ -335,6 +357,27 @@ def test_answers_repeat_nothing_of_files_and_indexes(generate: Any, tmp_path: Pa
         assert f"equal to {old}:1" in reasons[0] and f"equal to {old}:2" in reasons[1]
         assert f"to {index}:1" in reasons[2]
         assert (Path(index) / "index.json").read_bytes() == before
+
+
+def test_another_index_or_classifier_is_another_run(generate: Any, tmp_path: Path) -> None:
+    """Their names are as before; what is in them is not."""
+    (tmp_path / "old.jsonl").write_text('{"text": "old"}\n')
+    (tmp_path / "new.jsonl").write_text('{"text": "new"}\n')
+    index = str(tmp_path / "seen")
+    run("dedup", str(tmp_path / "old.jsonl"), "--index", index, "-o", str(tmp_path / "d.jsonl"))
+    output = tmp_path / "a.jsonl"
+    arguments = ("--distinct", "exact", "--against", index, "-o", str(output))
+    records = [{"prompt": f"{n}"} for n in range(9)]
+    with pytest.raises(SynthError, match="no idea"):
+        generate(records, lambda said, _: None if said == "5" else f"<{said}>", *arguments)
+    run("dedup", str(tmp_path / "new.jsonl"), "--index", index, "-o", str(tmp_path / "e.jsonl"))
+    with pytest.raises(SynthError, match=r"with other arguments \(against\); --force"):
+        generate(records, lambda said, _: f"<{said}>", *arguments, "--resume")
+    classifier, shown = NamedContent(tmp_path / "c"), set()
+    for content in ("one", "two", "one"):
+        (tmp_path / "c").write_text(content)
+        shown.add(classifier.shown)
+    assert len(shown) == 2 and all(name.startswith(f"{classifier} (") for name in shown)
 
 
 def test_a_killed_run_repeats_nothing_either(

@@ -18,8 +18,8 @@ DYING = """
 import os, signal, sys
 from synthtools.records.value_journal import ValueJournal
 left, add = [int(sys.argv.pop(1))], ValueJournal.add
-def dying(self, key, value):
-    add(self, key, value)
+def dying(self, *value):
+    add(self, *value)
     left[0] -= 1
     if not left[0]:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -64,8 +64,9 @@ def test_killed_three_times_and_resumed(suites, synth, tmp_path, monkeypatch):
         assert not samples.exists()
         more = ["--resume"]
     assert "--resume continues" in synth(*words, code=1)
-    for other in (["--limit", "5"], ["--seed", "3"], ["--shots", "1"]):
-        assert "other arguments or inputs; --force" in synth(*words, "--resume", *other, code=1)
+    for name, value in (("limit", "5"), ("seed", "3"), ("shots", "1")):
+        told = synth(*words, "--resume", f"--{name}", value, code=1)
+        assert f"with other arguments ({name}); --force" in told
     kept.clear()
     resumed = synth(*words, "--resume")
     assert 0 < len(kept) <= 4  # of the rest nothing is asked again

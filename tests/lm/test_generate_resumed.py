@@ -106,17 +106,17 @@ def test_a_journal_of_another_job_is_dropped(tmp_path: Path) -> None:
     from synthtools.records.value_journal import ValueJournal
 
     path = tmp_path / "journal"
-    journal = ValueJournal(path, "a", again=False)
+    journal = ValueJournal(path, {"tool": "a"}, again=False)
     journal.add("x", {"text": "é\n"})
     journal.close()
-    taken = ValueJournal(path, "a", again=True)
+    taken = ValueJournal(path, {"tool": "a"}, again=True)
     assert len(taken) == 1 and taken.get("y") is None
     assert taken.get("x")["text"] == "é\n"
     taken.add("y", {"text": "b"})
     taken.close()
-    assert len(ValueJournal(path, "a", again=True)) == 2
-    with pytest.raises(SynthError, match="other arguments"):
-        ValueJournal(path, "b", again=True)
-    assert len(ValueJournal(path, "b", again=False)) == 0
-    ValueJournal(path, "a", again=False).remove()
+    assert len(ValueJournal(path, {"tool": "a"}, again=True)) == 2
+    with pytest.raises(SynthError, match="with other tool; "):
+        ValueJournal(path, {"tool": "b"}, again=True)
+    assert len(ValueJournal(path, {"tool": "b"}, again=False)) == 0
+    ValueJournal(path, {"tool": "a"}, again=False).remove()
     assert not path.exists()

@@ -316,12 +316,14 @@ def claim_outputs(
 def _shown(value: Any, given: Any) -> Any:
     """A value for a report: as it was given where JSON has no form of it; of ``@FILE``, and of values that have
     an attribute ``shown``, what is in it."""
+    if isinstance(value, quantities.NamedContent):
+        return value.shown
     plain = (str, int, float, bool, type(None))
     items = value if isinstance(value, list) else [value]
     if all(type(item) in plain for item in items):
         return value
     if any(hasattr(item, "shown") for item in items):
-        return [item.shown for item in items]
+        return [getattr(item, "shown", item) for item in items]
     if isinstance(given, str) and given.startswith("@"):
         return str(value)
     return [str(item) for item in given] if isinstance(given, (list, tuple)) else str(given)

@@ -240,3 +240,23 @@ def part(text: str) -> InputPart:
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise ValueError("write it as i/n with 1 ≤ i ≤ n, such as 3/8")
     return InputPart(int(match[1]), int(match[2]))
+
+
+class NamedContent(str):
+    """The name of a file, or of an index (a directory), whose content the output depends on: with other content
+    a run is not resumed."""
+
+    @property
+    def shown(self) -> str:
+        """The name as reports show it: with a digest of the content, where it can be read."""
+        from hashlib import blake2b
+
+        from synthtools.records.remote_paths import path_of
+
+        path = path_of(self)
+        try:
+            index = path / "index.json"
+            content = (index if index.exists() else path).read_bytes()
+        except OSError:
+            return str(self)
+        return f"{self} ({blake2b(content, digest_size=8).hexdigest()})"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +61,7 @@ def open_journal(
             f"{output}: an unfinished run left {kept} ({path.name}); {parameter('resume')} continues with "
             f"them, {parameter('force')} starts over"
         )
-    digest = blake2b(json.dumps(job, sort_keys=True).encode(), digest_size=16).hexdigest()
-    journal = ValueJournal(path, digest, resume)
+    journal = ValueJournal(path, job, resume)
     stack.callback(journal.close)
     if len(journal):
         terminal.remark(f"{len(journal):,} {kept} of the earlier run are there already")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypedDict
 
 import numpy as np
@@ -18,25 +18,33 @@ SAMPLED = 16
 
 
 class SampledPrompts(NamedTuple):
-    """Prompts of a corpus: how many there are, their bytes, and a sample drawn by their keys."""
+    """Prompts of a corpus: how many there are, of how many passages, their bytes, and a sample drawn by their keys."""
 
     number: int
+    passages: int
     size: int
     sample: list[Prompt]
 
 
-def sampled(items: Iterable[PromptedRecords], seed: int) -> SampledPrompts:
-    """One pass over the prompts; which are drawn depends on the seed and the records alone."""
-    count = size = 0
+def sampled(
+    items: Iterable[PromptedRecords], seed: int, passages: Callable[[Prompt], int]
+) -> SampledPrompts:
+    """One pass over the prompts; which are drawn depends on the seed and the records alone.
+
+    Args:
+        passages: how often a model is asked for one of them.
+    """
+    count = size = asked = 0
     drawn: list[tuple[int, int, Prompt]] = []
     for _, prompts, keys in items:
         for prompt, key in zip(prompts, keys.tolist(), strict=True):
             count += 1
             size += prompt.size
+            asked += passages(prompt)
             prompt = prompt._replace(key=int(key).to_bytes(8, "little"))
             drawn.append((prompt.seed(seed), count, prompt))
         drawn = sorted(drawn)[:SAMPLED]
-    return SampledPrompts(count, size, [prompt for _, _, prompt in drawn])
+    return SampledPrompts(count, asked, size, [prompt for _, _, prompt in drawn])
 
 
 class CostEstimate(TypedDict):
@@ -57,8 +65,11 @@ class CostEstimate(TypedDict):
     failed: int
 
 
-def estimate(prompts: SampledPrompts, generator: Generator, requests: float) -> CostEstimate:
-    """Has the sample answered and scales what it took up to all requests.
+def estimate(prompts: SampledPrompts, generator: Generator, answers_each: float) -> CostEstimate:
+    """Has the sample answered and scales what it took up to all prompts.
+
+    Args:
+        answers_each: answers to each prompt.
 
     Raises:
         SynthError: none of the sample is answered, or a server reports no numbers of tokens.
@@ -69,12 +80,13 @@ def estimate(prompts: SampledPrompts, generator: Generator, requests: float) -> 
     answers = list(generator.generate(prompts.sample))
     seconds = time.perf_counter() - start
     spent = Spending(budget=("tokens", float("inf")))
-    lengths, size = [], 0
+    lengths, sizes, asked = [], [], []
     for prompt, answer in zip(prompts.sample, answers, strict=True):
         if answer.error is None:
-            spent.add(answer)
+            spent.add(answer, prompt)
             lengths.append(answer.tokens or 0)
-            size += prompt.size
+            sizes.append(prompt.size)
+            asked.append(answer.prompt_tokens or 0)
     if not lengths:
         raise SynthError(f"none of {len(answers)} prompts was answered: {answers[0].error}")
     average = float(np.mean(lengths))
@@ -82,9 +94,12 @@ def estimate(prompts: SampledPrompts, generator: Generator, requests: float) -> 
     reach = (
         stdtrit(degrees, 0.975) * np.std(lengths, ddof=1) / len(lengths) ** 0.5 if degrees else 0
     )
-    each = prompts.size / prompts.number * spent.prompt_tokens / max(size, 1)
+    # A prompt has the tokens of its chat template and those of its text: a line through the sample.
+    line = np.polyfit(sizes, asked, 1) if np.ptp(sizes) else [np.mean(asked)]
+    each = max(0.0, float(np.polyval(line, prompts.size / prompts.number)))
+    requests = prompts.number * answers_each
     return {
-        "requests": round(requests),
+        "requests": round(prompts.passages * answers_each),
         "prompt_tokens": round(requests * each),
         "tokens": round(requests * average),
         "tokens_low": round(requests * max(0.0, average - reach)),

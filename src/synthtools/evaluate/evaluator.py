@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from synthtools.lm.model_settings import ModelSettings
     from synthtools.lm.scorer import LanguageModel
     from synthtools.lm.server.rate_limit import TrafficLimits
+    from synthtools.records.value_journal import ValueJournal
 
 
 # Why a record cannot be what a suite reads there; None where it can.
@@ -88,7 +89,7 @@ class Evaluator(Closeable):
     model_settings: ModelSettings | None = None
     judge_settings: Sequence[ModelSettings] = ()
     keep: Callable[[list[dict[str, Any]]], None] = lambda _: None
-    journal: ValueStore | None = None
+    journal: ValueJournal | None = None
     cache: ValueStore | None = None
     rejects: Rejects = field(default_factory=Rejects)
     remark: Callable[[str], None] = lambda _: None
@@ -207,7 +208,8 @@ class Evaluator(Closeable):
     def tokens(self) -> int:
         """How many went through the models, also in a run that this one resumes."""
         scored = sum(model.progress.scored for model in self._open.values())
-        return scored + self._spending.prompt_tokens + self._spending.tokens
+        earlier = 0 if self.journal is None else self.journal.totals.total()
+        return scored + earlier + self._spending.prompt_tokens + self._spending.tokens
 
     def share(self, count: int) -> slice:
         """Which of so many items are evaluated: this process's share of those up to the limit."""

@@ -47,6 +47,12 @@ class ValueStore(Protocol):
     def add(self, key: str, value: dict[str, Any]) -> None: ...
 
 
+class TalliedStore(ValueStore, Protocol):
+    """A store that also sums up numbers of its values."""
+
+    def add(self, key: str, value: dict[str, Any], tally: dict[str, int] | None = None) -> None: ...
+
+
 class ModelValues(NamedTuple):
     """The cached values of one model.
 
@@ -59,7 +65,7 @@ class ModelValues(NamedTuple):
 
     identity: bytes
     content: bytes
-    journal: ValueStore | None
+    journal: TalliedStore | None
     cache: ValueStore | None
 
     @classmethod
@@ -67,7 +73,7 @@ class ModelValues(NamedTuple):
         cls,
         settings: ModelSettings,
         description: dict[str, Any],
-        journal: ValueStore | None,
+        journal: TalliedStore | None,
         cache: ValueStore | None,
     ) -> ModelValues:
         """The cached values of an open model."""
@@ -82,22 +88,20 @@ class ModelValues(NamedTuple):
         """The key of a request."""
         return key_of(self.identity, *asked)
 
-    def get(self, key: str, again: bool = False) -> tuple[dict[str, Any], bool] | None:
-        """The value of a key, and whether this run, or the run that it resumes, paid for it.
+    def get(self, key: str, again: bool = False) -> dict[str, Any] | None:
+        """The value of a key.
 
         Args:
             again: whether this run has already looked it up.
         """
         if self.journal is not None and (value := self.journal.get(key, again)) is not None:
-            return value, True
-        if self.cache is not None and (value := self.cache.get(self._own(key), again)) is not None:
-            return value, False
-        return None
+            return value
+        return None if self.cache is None else self.cache.get(self._own(key), again)
 
-    def add(self, key: str, value: dict[str, Any]) -> None:
-        """Stores a value."""
+    def add(self, key: str, value: dict[str, Any], tally: dict[str, int] | None = None) -> None:
+        """Stores a value; the journal also sums up its tally."""
         if self.journal is not None:
-            self.journal.add(key, value)
+            self.journal.add(key, value, tally)
         if self.cache is not None:
             self.cache.add(self._own(key), value)
 
@@ -118,7 +122,8 @@ class KeptGenerator(GeneratorAround):
 
     Args:
         generator: computes the others; its owner closes it.
-        spending: tokens of all answers; once its budget is used up, no more prompts are sent.
+        spending: tokens of all answers that are sent for; once its budget is used up, no more prompts are sent.
+            The journal tallies them, so that a resumed run begins with what it had spent.
     """
 
     def __init__(
@@ -133,6 +138,7 @@ class KeptGenerator(GeneratorAround):
         self._values = values
         self._sampling = sampling
         self._seed = seed
+        self._counts = spending is not None
         self._spending = spending or Spending()
 
     def sample_as(self, sampling: SamplingSettings) -> None:
@@ -174,34 +180,32 @@ class KeptGenerator(GeneratorAround):
             waiting: receives the prompt that was read but did not fit.
         """
         order: deque[tuple[int, str] | None] = deque()  # of a cached answer, None for others
-        running: dict[int, tuple[int, str]] = {}
+        running: dict[int, tuple[int, str, Prompt]] = {}
         spending, values = self._spending, self._values
 
         def others() -> Iterator[Prompt]:
             asked_for, reserved = 0, 0.0
             for place, prompt in prompts:
                 key = self._key(prompt)
-                held = values.get(key)
-                if held is not None:
-                    answer, paid = held
-                    if paid:
-                        spending.add(Answer(**answer))
+                if values.get(key) is not None:
                     order.append((place, key))
                     continue
-                if asked_for and not spending.has_room(reserved + spending.at_most(prompt)):
+                room = spending.has_room(reserved + spending.at_most(prompt))
+                if not room and (asked_for or spending.reached()):
                     waiting.append((place, prompt))
                     return
                 order.append(None)
-                running[asked_for] = place, key
+                running[asked_for] = place, key, prompt
                 asked_for += 1
                 reserved += spending.at_most(prompt)
                 yield prompt
 
         def keep(number: int, answer: Answer) -> None:
-            place, key = running.pop(number)
-            spending.add(answer)
+            place, key, prompt = running.pop(number)
             if answer.error is None:  # a resumed run tries errors again
-                values.add(key, answer._asdict())
+                spending.add(answer, prompt)
+                took = {"prompt_tokens": answer.prompt_tokens or 0, "tokens": answer.tokens or 0}
+                values.add(key, answer._asdict(), took if self._counts else None)
             if finished:
                 finished(place, answer)
 
@@ -211,7 +215,7 @@ class KeptGenerator(GeneratorAround):
                 place, key = one
                 held = values.get(key, again=True)
                 assert held is not None
-                answer = Answer(**held[0])
+                answer = Answer(**held)
                 if finished:
                     finished(place, answer)
                 yield answer
@@ -252,7 +256,7 @@ class KeptEngine:
         for place, sequence in enumerate(sequences):
             held = self._values.get(self._key(sequence, request))
             if held is not None:
-                scores[place] = _unpacked(held[0])
+                scores[place] = _unpacked(held)
         left = [place for place in range(len(sequences)) if place not in scores]
         most = max(1, self.chunk_bytes // _BYTES_A_TOKEN)
         for some in gathered(left, lambda place: len(sequences[place].tokens), most):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from synthtools.errors import SynthError, parameter
 from synthtools.records.atomic_files import write_errors
+from synthtools.records.job_difference import difference
 from synthtools.records.jsonl import json_bytes, parse_object
 
 
@@ -18,13 +21,14 @@ class ValueJournal:
     Thread-safe. An incomplete last line is ignored.
 
     Args:
-        job: identifies the run's arguments and inputs.
+        job: the run's arguments and inputs, as JSON values.
         again: resume from existing values; otherwise they are dropped.
 
     Raises:
         SynthError: the existing values belong to another job.
 
     Attributes:
+        totals: sums of the tallies of the existing values.
         unfinished: whether the values are still needed after the output is complete.
 
     Memory: about 100 bytes per existing value.
@@ -40,9 +44,10 @@ class ValueJournal:
                 file.readline()  # the job
                 return file.readline().endswith(b"\n")
 
-    def __init__(self, path: Path, job: str, again: bool) -> None:
+    def __init__(self, path: Path, job: dict[str, Any], again: bool) -> None:
         self.path = path
         self.unfinished = False
+        self.totals: Counter[str] = Counter()
         self._places: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
         self._any = False
@@ -54,7 +59,7 @@ class ValueJournal:
         if not end:
             self._append({"job": job})
 
-    def _take_up(self, job: str) -> int:
+    def _take_up(self, job: dict[str, Any]) -> int:
         """Indexes the existing values; returns the end of the last complete line."""
         end = 0
         with open(self.path, "rb") as file:
@@ -63,15 +68,16 @@ class ValueJournal:
                     value = parse_object(line) if line.endswith(b"\n") else {}
                 except ValueError:
                     break
-                if not end and value.get("job", job) != job:
+                if not end and value.get("job", job) != (own := json.loads(json.dumps(job))):
                     raise SynthError(
-                        f"{self.path}: belongs to a run of other arguments or inputs; "
+                        f"{self.path}: belongs to a run with other {difference(value['job'], own)}; "
                         f"{parameter('force')} starts over"
                     )
                 if end and "key" not in value:
                     break
                 if end:
                     self._places[value["key"]] = (end, len(line))
+                    self.totals.update(value.get("tally"))
                 end += len(line)
         return end
 
@@ -86,12 +92,13 @@ class ValueJournal:
         with write_errors(self.path):
             value = parse_object(os.pread(self._file.fileno(), length, start))
         del value["key"]
+        value.pop("tally", None)
         return value
 
-    def add(self, key: str, value: dict[str, Any]) -> None:
-        """Stores a value."""
+    def add(self, key: str, value: dict[str, Any], tally: dict[str, int] | None = None) -> None:
+        """Stores a value, and numbers that ``totals`` of a later run sums up."""
         self._any = True
-        self._append({"key": key, **value})
+        self._append({"key": key, **({"tally": tally} if tally else {}), **value})
 
     def _append(self, value: dict[str, Any]) -> None:
         line = json_bytes(value) + b"\n"

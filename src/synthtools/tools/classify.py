@@ -49,7 +49,10 @@ class Options(Inputs, TextField, Output, Json, Picture, Workers):
         help="Training records of a class, a file or directory; repeatable.",
     )
     classifier: str | None = option(
-        None, metavar="FILE", help="Label records with a classifier that --save wrote."
+        None,
+        metavar="FILE",
+        parse=quantities.NamedContent,
+        help="Label records with a classifier that --save wrote.",
     )
     save: str | None = output_file(help="Save the classifier in this file (safetensors).")
     score_of: str | None = option(

@@ -105,6 +105,7 @@ class Options(Inputs, TextField, Output, Picture, Seed, Workers):
     estimator: str | None = option(
         None,
         metavar="FILE",
+        parse=quantities.NamedContent,
         help="Use an estimator from --save-estimator: the raw data is then read only once.",
     )
 

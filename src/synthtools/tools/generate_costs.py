@@ -62,19 +62,19 @@ def plan(run: Run, options: Costs, seed: int) -> dict[str, Any]:
 
     names, prices = options.names(), options.prices()
     answers = options.samples / (len(names) if options.assign == "stratified" else 1)
-    prompts = sampled(options.asked(run.records(), run.rejects), seed)
+    prompts = sampled(options.asked(run.records(), run.rejects), seed, options.passages_of)
     if not prompts.number:
         raise SynthError("there is no prompt to be answered")
     tell = terminal.remark_once(run.quiet)
     models: list[ModelPlan] = []
     for name in names:
         with options.opened(name, options.sampling(), seed, tell) as generator:
-            one = estimate(prompts, options.by_passage(generator), prompts.number * answers)
+            one = estimate(prompts, options.by_passage(generator), answers)
         models.append(
             {"model": name, **one, "cost": prices.cost(one["prompt_tokens"], one["tokens"])}
         )
     numbers: PlanNumbers = {
-        "prompts": prompts.number,
+        "prompts": prompts.passages,
         "requests": sum(one["requests"] for one in models),
         "prompt_tokens": sum(one["prompt_tokens"] for one in models),
         "tokens": sum(one["tokens"] for one in models),

@@ -33,9 +33,10 @@ def _content(name: str) -> str:
 
 
 def _template(value: str) -> Template:
+    from synthtools.curate.reshaped_records import template_of
     from synthtools.curate.templates import Template
 
-    return Template(text_of(value))
+    return Template(text_of(value)) if value.startswith("@") else template_of(value)
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Prompts(Group):
         None,
         metavar="TEXT|@FILE",
         parse=_template,
-        help="Build the prompt from several fields: 'Summarise: {text}'. {{ and }} are braces.",
+        help="Build the prompt from several fields: 'Summarise:\\n\\n{text}'. \\n, \\t and \\\\ are newline, tab "
+        "and backslash (not in a file, which is taken as it is); {{ and }} are braces.",
     )
     context_field: str | None = option(
         None, metavar="FIELD", help="Put the text of this field before the prompt."

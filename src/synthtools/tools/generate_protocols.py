@@ -13,7 +13,7 @@ from synthtools.tools.generate_options import Answers, Generators, Prompts
 
 if TYPE_CHECKING:
     from synthtools.curate.prompts import PromptBuilder, PromptedRecords
-    from synthtools.lm.generation import Generator
+    from synthtools.lm.generation import Generator, Prompt
     from synthtools.records.batch import Batch
     from synthtools.records.rejects import Rejects
 
@@ -185,6 +185,14 @@ class Asking(Protocol, Generators, Seed):
         if self.prompt_field is None and self.context_field is None:
             return prompts.from_shape(self.shape, self.system, self.plain)
         return prompts.from_field(self.field, self.context_field, self.system, self.plain)
+
+    def passages_of(self, prompt: Prompt) -> int:
+        """How many passages a document is cut into; 1 where it is asked as a whole."""
+        from synthtools.curate.passages import passages
+
+        if self.passages is None or not prompt.messages:
+            return 1
+        return len(passages(prompt.messages[-1]["content"], self.passages))
 
     def by_passage(self, generator: Generator) -> Generator:
         """A generator that answers to documents passage by passage, where that is asked for."""

@@ -45,13 +45,6 @@ class GenerationRun:
 
         assert run.sink is not None
         self._run = run
-        self._spending = Spending(
-            options.prices(),
-            options.budget,
-            options.max_new_tokens,
-            run.totals.get("prompt_tokens", 0),
-            run.totals.get("tokens", 0),
-        )
         self._options = options
         self._resume_from = run.sink.resume_from
         once = len(options.names()) == 1  # else, and to share prompts out, they are read again
@@ -60,6 +53,15 @@ class GenerationRun:
         resume, force = options.resume, options.force
         sink = None if options.in_files else run.sink  # what is in files need not be kept
         self._journal = answer_journal(sink, run.job(), stack, resume=resume, force=force)
+        # The journal has all answers so far, refused ones too; finished shards have those of their records.
+        earlier = run.totals if self._journal is None else self._journal.totals
+        self._spending = Spending(
+            options.prices(),
+            options.budget,
+            options.max_new_tokens,
+            earlier.get("prompt_tokens", 0),
+            earlier.get("tokens", 0),
+        )
         self._selected: list[SelectedAnswers] = []
         self._passed = False
         self._prompts = 0
@@ -98,11 +100,12 @@ class GenerationRun:
         options = self._options
         sampling, seed = options.sampling(), options.seed
         with options.opened(name, sampling, seed, self._tell, self._limits) as generator:
+            kept = ModelValues(b"", b"", None, None)
             if not options.in_files:
                 kept = ModelValues.of(
                     options.settings(name=name), generator.description, self._journal, self._cache
                 )
-                generator = KeptGenerator(generator, kept, sampling, seed, self._spending)
+            generator = KeptGenerator(generator, kept, sampling, seed, self._spending)
             if self._selection is not None:
                 generator = SelectedAnswers(generator, self._selection)
                 self._selected.append(generator)
@@ -210,13 +213,13 @@ class GenerationRun:
         return sections | ({"judge": self._judge.account()} if self._judge else {})
 
     def cached(self) -> dict[str, Any]:
-        """What came of the cache, and the cost where it is not that of the records' answers: the cache's
-        cost nothing, and refused ones do."""
-        spent, refused = self._spending, bool(self._selected) and not self._options.in_files
+        """What came of the cache, and the cost: answers of the cache cost nothing, those that were refused or left
+        no record do."""
+        spent = self._spending
         result: dict[str, Any] = {}
         if self._cache is not None:
             result["cache"] = self._cache.account()
-        if any(spent.prices) and (refused or self._cache is not None):
+        if any(spent.prices):
             result["cost"] = spent.prices.cost(spent.prompt_tokens, spent.tokens)
         return result
 
@@ -252,8 +255,6 @@ def report_of(run: Run, options: GenerateOptions) -> dict[str, Any]:
             if name.startswith("finish/")
         },
     }
-    if options.price_in or options.price_out:
-        report["cost"] = options.prices().cost(report["prompt_tokens"], report["tokens"])
     if options.rationale:
         report["rationales"] = {kind: totals.get(kind, 0) for kind in ("direct", "hinted")}
     return report

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from synthtools.cli import quantities
 from synthtools.cli.model_options import JudgeReplies
 from synthtools.cli.parameters import option
 from synthtools.errors import SynthError, UsageError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from synthtools.curate.text_classifier import TextClassifier
     from synthtools.evaluate.judge import Judge
     from synthtools.lm.generation import Answer, Prompt
-    from synthtools.lm.kept_values import ValueStore
+    from synthtools.lm.kept_values import TalliedStore, ValueStore
     from synthtools.lm.scorer import LanguageModel
     from synthtools.lm.server.rate_limit import TrafficLimits
 
@@ -38,6 +39,10 @@ def _best(text: str) -> BestScore:
     if name not in _SCORES or way not in (("min", "max") if colon else ("",)):
         raise ValueError(f"use {', '.join(_SCORES)}, or min: or max: before one of them")
     return BestScore(name, way == "min" or (not way and name == "perplexity"))
+
+
+def _known(name: str) -> str:
+    return quantities.NamedContent(name) if _is_index(name) else name  # records are inputs
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class SelectedOptions(JudgeReplies, ValidatedAnswers):
     classifier: str | None = option(
         None,
         metavar="FILE",
+        parse=quantities.NamedContent,
         help="The classifier of the score probability, saved by synth classify: that of its first class.",
     )
     distinct: Literal["exact", "near"] | None = option(
@@ -97,6 +103,7 @@ class SelectedOptions(JudgeReplies, ValidatedAnswers):
     against: list[str] | None = option(
         None,
         metavar="PATH",
+        parse=_known,
         help="Records that no answer may repeat either (--distinct), by their answer, else their text; or an index "
         "of synth dedup. Repeatable.",
     )
@@ -152,7 +159,7 @@ class SelectedOptions(JudgeReplies, ValidatedAnswers):
     def opened_judge(
         self,
         seed: int,
-        kept: tuple[ValueStore | None, ValueStore | None],
+        kept: tuple[TalliedStore | None, ValueStore | None],
         stack: ExitStack,
         tell: Callable[[str], None],
         limits: TrafficLimits,

@@ -80,7 +80,10 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Seed, LocalModel, Worke
         help="Text of language models to calibrate with, one source a model or domain; repeatable.",
     )
     calibration: str | None = option(
-        None, metavar="FILE", help="Calibrate with what --save wrote, under the same model."
+        None,
+        metavar="FILE",
+        parse=quantities.NamedContent,
+        help="Calibrate with what --save wrote, under the same model.",
     )
     save: str | None = output_file(help="Write the calibration to this file (JSON).")
     assume_human: str | None = option(
