@@ -36,7 +36,7 @@ from synthtools.cli import quantities
 from synthtools.cli.model_options import LocalModel
 from synthtools.cli.options import Inputs, Json, Output, Picture, Seed, Workers
 from synthtools.cli.parameters import option, output_file
-from synthtools.cli.quantities import NamedPath
+from synthtools.cli.quantities import NamedContent, NamedPath
 from synthtools.cli.text_shape import ShapedText
 from synthtools.errors import SynthError, UsageError
 
@@ -80,10 +80,7 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Seed, LocalModel, Worke
         help="Text of language models to calibrate with, one source a model or domain; repeatable.",
     )
     calibration: str | None = option(
-        None,
-        metavar="FILE",
-        parse=quantities.NamedContent,
-        help="Calibrate with what --save wrote, under the same model.",
+        None, metavar="FILE", parse=NamedContent, help="Use what --save wrote for the same model."
     )
     save: str | None = output_file(help="Write the calibration to this file (JSON).")
     assume_human: str | None = option(
