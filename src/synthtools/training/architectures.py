@@ -44,7 +44,7 @@ _PYTHIA = "Biderman et al. 2023, table 1"
 _OLMO = "Groeneveld et al. 2024; weights tied as in OLMo-1B"
 
 ARCHITECTURES: dict[str, Preset] = {
-    # for tests and first tries on a CPU: seconds to minutes
+    # for tests and first experiments on a CPU: seconds to minutes
     "llama-tiny": Preset("llama", _llama(128, 352, 2, 2, **_TIED), 2e-3, _OURS),
     "gpt2-tiny": Preset("gpt2", _gpt2(128, 2, 2), 2e-3, _OURS),
     "gpt-neox-tiny": Preset("gpt_neox", _llama(128, 512, 2, 2), 2e-3, _OURS),
@@ -54,7 +54,7 @@ ARCHITECTURES: dict[str, Preset] = {
     ),
     # the built-in model
     "llama-prior": Preset("llama", _llama(256, 704, 4, 4, **_TIED), 3e-3, _OURS),
-    # what the papers train
+    # models of the papers
     "gpt2": Preset("gpt2", _gpt2(768, 12, 12), 6e-4, "Radford et al. 2019, 124M"),
     "gpt2-medium": Preset("gpt2", _gpt2(1024, 24, 16), 3e-4, "Radford et al. 2019, 355M"),
     "olmo-237m": Preset(
@@ -72,7 +72,7 @@ ARCHITECTURES: dict[str, Preset] = {
     "pythia-12b": Preset("gpt_neox", _llama(5120, 20480, 36, 40), 1.2e-4, _PYTHIA),
 }
 
-# For a configuration file, whose author knows better than we do.
+# For a configuration file.
 _FILE_LEARNING_RATE = 3e-4
 
 
@@ -80,7 +80,7 @@ def learning_rate(name: str) -> float:
     """The preset's peak learning rate.
 
     Raises:
-        UsageError: neither a preset nor a file has this name.
+        UsageError: no preset and no file has this name.
     """
     if name in ARCHITECTURES:
         return ARCHITECTURES[name].learning_rate
@@ -98,7 +98,7 @@ def configuration(
 
     Args:
         name: a preset, or a path of a ``config.json`` or of the directory that holds one.
-        begin, end: ids of the tokens that begin and end a text, None where there are none.
+        begin, end: ids of the begin-of-text and end-of-text tokens, None without.
 
     Raises:
         UsageError: no preset has this name.
@@ -113,7 +113,7 @@ def configuration(
         if kind in ("llama", "olmo", "qwen3"):
             sizes = {"rope_theta": 10_000.0, **sizes}
         return AutoConfig.for_model(kind, **sizes, **{length: context}, **ids)
-    learning_rate(name)  # refuses what does not exist
+    learning_rate(name)  # raises for an unknown name
     path = Path(name)
     check_configuration(name, str(path if path.is_dir() else path.parent))
     try:

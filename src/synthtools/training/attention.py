@@ -1,9 +1,9 @@
 """Attention that keeps the documents of a packed row apart, for every model of transformers.
 
-It is registered with transformers under the name ``NAME``. Which document a token belongs to comes
-in as keyword arguments of the model's forward pass (``boundaries``), which transformers hands
-through to each layer. On a GPU in half precision PyTorch's variable-length kernel skips the
-space between documents; elsewhere there is a block-diagonal mask.
+It is registered with transformers under the name ``NAME``. The documents' boundaries are keyword arguments
+of the model's forward pass (``boundaries``), which transformers passes to each layer. On a GPU in half
+precision PyTorch's variable-length kernel skips the space between documents; elsewhere a block-diagonal mask
+is used.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def boundaries(positions: Tensor, variable_length: bool) -> dict[str, Any]:
     """The keyword arguments of a forward pass that separate its documents.
 
     Args:
-        positions: int64 [rows, length]; begin again at 0 where a document begins.
-        variable_length: for PyTorch's variable-length kernel, else as a mask.
+        positions: int64 [rows, length]; restart at 0 at the start of each document.
+        variable_length: for PyTorch's variable-length kernel, otherwise as a mask.
 
     Returns:
-        Nothing where each row is one document: plain causal attention does.
+        Empty if each row is one document: plain causal attention suffices.
     """
     rows, length = positions.shape
     begins = positions == 0
@@ -37,8 +37,8 @@ def boundaries(positions: Tensor, variable_length: bool) -> dict[str, Any]:
         return {}
     if variable_length:
         starts = begins.flatten().nonzero().squeeze(1).to(torch.int32)
-        # As many entries as the next power of two, empty documents at the end: a compiled model
-        # need not be recompiled for every number of documents.
+        # Padded with empty documents to a power of two, so that a compiled model is not recompiled
+        # for every number of documents.
         entries = 1 << len(starts).bit_length()
         cumulative = torch.full((entries + 1,), rows * length, dtype=torch.int32)
         cumulative[: len(starts)] = starts.cpu()
@@ -63,7 +63,7 @@ def attend(
     longest: int = 0,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention within documents, in the form that transformers calls.
+    """Causal attention within documents, with the signature that transformers calls.
 
     Args:
         query: [rows, heads, length, width]; key, value: with the same or fewer heads.
@@ -110,7 +110,7 @@ def attend(
 
 @cache
 def register() -> str:
-    """Makes the attention known to transformers; its name, for ``attn_implementation``."""
+    """Registers the attention with transformers; returns its name for ``attn_implementation``."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, attend)

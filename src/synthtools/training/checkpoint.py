@@ -1,8 +1,8 @@
-"""Checkpoints: the state of a run on disk, as safetensors and JSON, whole or not there.
+"""Checkpoints: the state of a run on disk, as safetensors and JSON, written atomically.
 
-Each rank writes its own part of every tensor; parts are cut along the first dimension, in the order
-of the ranks, so that a checkpoint can be loaded by another number of ranks. A hash of each file
-is kept beside it; a checkpoint that does not match is skipped for the one before.
+Each rank writes its part of every tensor; tensors are split along the first dimension in the order of the
+ranks, so that another number of ranks can load a checkpoint. Each file has a hash beside it; a checkpoint that
+does not match is skipped in favour of the previous one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _STATE = "state.json"
 
 
 def _parts(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """This rank's part of all that is trained, by name."""
+    """This rank's part of all trained tensors, by name."""
     parts: dict[str, Tensor] = {}
     for name, weight in model.named_parameters():
         if not weight.requires_grad:
@@ -54,12 +54,12 @@ def save(
     """Saves the state after ``step`` steps and removes all but the newest ``keep`` checkpoints.
 
     Args:
-        folder: holds the checkpoints, one directory each.
-        job: what defines the run; ``load`` refuses another one.
-        progress: what the loop must know to go on.
+        folder: contains one directory per checkpoint.
+        job: identifies the run; ``load`` refuses another one.
+        progress: the state of the loop.
 
     Raises:
-        SynthError: on every rank, if any could not write.
+        SynthError: on every rank, if any rank could not write.
     """
     final = folder / f"step-{step:08d}"
     partial = folder / f".step-{step:08d}.partial"
@@ -101,7 +101,7 @@ def _write(partial: Path, parts: dict[str, Tensor], ranks: Ranks) -> OSError | N
         _flush(path)
         digest = path.with_suffix(".blake2b")
         digest.write_text(_digest(path))
-        path.chmod(digest.stat().st_mode)  # as the umask says: save_file keeps others out
+        path.chmod(digest.stat().st_mode)  # by the umask: save_file makes it private
         return None
     except (OSError, SafetensorError) as error:
         return OSError(0, reason(error) or str(error).splitlines()[0])
@@ -132,16 +132,16 @@ def load(
     ranks: Ranks,
     remark: Callable[[str], None],
 ) -> dict[str, Any] | None:
-    """Loads the newest whole checkpoint.
+    """Loads the newest intact checkpoint.
 
     Args:
-        remark: given a line for each checkpoint that is damaged and skipped.
+        remark: receives a line for each damaged checkpoint that is skipped.
 
     Returns:
-        The progress that was saved; None without a checkpoint.
+        The saved progress; None without a checkpoint.
 
     Raises:
-        SynthError: the checkpoint is of another run, or none is whole.
+        SynthError: the checkpoint is of another run, or none is intact.
     """
     checkpoints = _all(folder)
     for path in reversed(checkpoints):
@@ -167,7 +167,7 @@ def load(
 
 
 def _damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint, None if it is whole."""
+    """What is wrong with a checkpoint, None if it is intact."""
     try:
         state = parse_value((path / _STATE).read_bytes())
         for rank in range(state["ranks"]):
@@ -215,7 +215,7 @@ def _restore(
 
 
 def _like(value: Tensor, key: str, weight: Any) -> Tensor:
-    """A moment placed as its weight is."""
+    """A moment with the placement of its weight."""
     if key == "step":
         return value
     value = value.to(weight.device)

@@ -1,10 +1,10 @@
-"""Conversations → tokens, and which of them the model is to learn: the answers.
+"""Conversations → tokens, and a mask of the tokens to learn: the answers.
 
-A record holds ``messages`` (a list of {"role", "content"}), or a prompt and a response, which are a
-conversation of two. The tokenizer's chat template writes it as text. What is learned is what the
-template marks with ``{% generation %}``, else what an assistant's message adds to the conversation
-after the template's own prompt for an answer, the end-of-turn mark included [ours]. What a message says is text,
-also where it spells a special token (see ``lm.chat``).
+A record holds ``messages`` (a list of {"role", "content"}), or a prompt and a response, which form a
+conversation of two messages. The tokenizer's chat template renders it. Tokens to learn are those that the
+template marks with ``{% generation %}``, otherwise what an assistant's message adds after the template's prompt
+for an answer, the end-of-turn token included [ours]. Text in messages that spells a special token stays text
+(see ``lm.chat``).
 """
 
 from __future__ import annotations
@@ -24,18 +24,17 @@ if TYPE_CHECKING:
 
 
 class PlainDocument(NamedTuple):
-    """A text (without a prompt), or a prompt with its answer as plain text: the prompt, an empty line, the
-    answer."""
+    """A text (without a prompt), or a prompt and its answer as plain text, separated by an empty line."""
 
     prompt: str | None
     text: str
 
 
 def answer_encoder(tokenizer: PreTrainedTokenizerFast, answers_only: bool) -> Encode:
-    """Texts and answers → tokens (see ``corpus.tokenized``); None where nothing is left to be learned.
+    """Texts and answers → tokens (see ``corpus.tokenized``); None for a document without tokens to learn.
 
     Args:
-        answers_only: of a prompt with its answer, only the answer counts.
+        answers_only: learn only the answer of a prompt with an answer.
     """
 
     def encode(documents: list[PlainDocument]) -> list[TokenizedDocument | RefusedDocument | None]:
@@ -49,7 +48,7 @@ def answer_encoder(tokenizer: PreTrainedTokenizerFast, answers_only: bool) -> En
                 answer = offsets[:, 1] > len(heads[number])
                 learned = np.append(answer, np.ones(len(end), bool))
                 if tokenizer.eos_token_id is not None:
-                    learned[-1] = True  # the end of an answer, also where the text has it
+                    learned[-1] = True  # the end of an answer, even if the text contains it
             # The first token has nothing to be predicted from.
             empty = len(ids) < 2 or (learned is not None and not learned[1:].any())
             return None if empty else TokenizedDocument(ids, learned)
@@ -61,7 +60,7 @@ def answer_encoder(tokenizer: PreTrainedTokenizerFast, answers_only: bool) -> En
 
 
 class AnswerPair(NamedTuple):
-    """A prompt, its answer that is to be forgotten, and another one that is preferred."""
+    """A prompt, its answer to forget, and a preferred answer."""
 
     prompt: str
     response: str
@@ -71,10 +70,11 @@ class AnswerPair(NamedTuple):
 def pair_encoder(
     encode: Encode, document: Callable[[str, str], Any], length: int
 ) -> Callable[[list[AnswerPair]], list[TokenizedDocument | RefusedDocument | None]]:
-    """Pairs → both texts, each of at most half a row, as one document; answers alone count.
+    """Pairs → both texts, each of at most half a row, as one document; only answers are learned.
 
     Args:
-        encode: of one text, whose answer alone counts; document: a prompt and an answer as it takes them.
+        encode: encodes one text and marks its answer.
+        document: (prompt, answer) → the input of ``encode``.
         length: tokens of a row.
     """
 
@@ -129,11 +129,11 @@ def conversation_encoder(
 ) -> Encode:
     """Conversations → at most ``length`` tokens each.
 
-    A conversation is refused that the chat template refuses, in which the template does not separate
-    answers from prompts, or whose truncated part has no token to learn.
+    A conversation is refused if the chat template rejects it or does not separate answers from prompts, or
+    if no token to learn is left after truncation.
 
     Args:
-        learn_all: prompts too.
+        learn_all: learn prompts too.
     """
     chat = ChatTokenizer(tokenizer)
     otherwise = f", or use {parameter('learn_all')}"

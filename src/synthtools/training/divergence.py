@@ -1,8 +1,8 @@
-"""A model beside the one that it was made from, on the same documents.
+"""Comparison of a model with its original, on the same documents.
 
-Both models read every row; of each place that predicts: −ln p of what follows, the entropy of the
-prediction and KL(original ‖ model); of all places together: how often each token is expected, the
-mean of the predictions. A pattern that was taken out is a peak of these that is gone.
+Both models read every row. For each predicted token: −ln p, the entropy of the prediction and
+KL(original ‖ model); over all positions: the mean of the predictions, that is the expected frequency of each
+token. An unlearned pattern shows as a peak of these frequencies that has disappeared.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from synthtools.training.packers import IGNORED, Rows, WholePacker
 from synthtools.training.parallel import Ranks
 from synthtools.training.unlearn_task import documents_of
 
-# Of the distribution of perplexity over documents.
+# Quantiles of perplexity over documents.
 _LEVELS = np.linspace(0.0, 1.0, 41)
 _LISTED = 12
-# A token is listed only where one of the models expects it this often [ours].
+# A token is listed only if one of the models expects it at least this often [ours].
 _OFTEN = 1e-4
 
 
 class _Seen(NamedTuple):
-    """Of some places: float64 [n] each: −ln p and entropy of both models, KL; and the sums of their
+    """For n positions: −ln p and entropy of both models and KL, float64 [n] each; and the sums of their
     predictions, float64 [2, vocabulary]."""
 
     nll: np.ndarray
@@ -46,7 +46,7 @@ class BeforeAfter(TypedDict):
 
 
 class TokenShift(BeforeAfter):
-    """A token's expected frequency under both models."""
+    """A token and its expected frequency under both models."""
 
     token: str
     id: int
@@ -54,7 +54,7 @@ class TokenShift(BeforeAfter):
 
 class SetComparison(TypedDict):
     """Two models on a set of documents: perplexity of all tokens, entropy (nats), KL(original ‖ model) in nats
-    a token, quantiles of the documents' perplexity at ``levels``, and the tokens whose expected frequency
+    per token, quantiles of the documents' perplexity at ``levels``, and the tokens whose expected frequency
     fell or rose most."""
 
     tokens: int
@@ -82,9 +82,9 @@ def compared(
     """The two models on a set of documents (pieces of at most the context's length).
 
     Args:
-        tokens: about how many are read: evenly spread rows.
+        tokens: about how many to read, in evenly spread rows.
         surfaces: the bytes of each token.
-        moved: called with the tokens that have been read, and their share of all.
+        moved: called with the number of tokens read, and their share of all.
     """
     root.eval()
     length = packer.row(0)[0].shape[0]
@@ -93,7 +93,7 @@ def compared(
     parts: list[_Seen] = []
     means: list[np.ndarray] = []
     read = 0
-    # Every rank reads all: the sets are small, and nothing need be gathered.
+    # Every rank reads everything: the sets are small, and results need not be gathered.
     for first in range(0, len(numbers), micro_rows):
         fields = zip(*(packer.row(n) for n in numbers[first : first + micro_rows]), strict=True)
         stacked, positions, labels = (np.stack(field) for field in fields)
@@ -135,12 +135,12 @@ def _both(values: Sequence[float]) -> BeforeAfter:
 def _shifts(
     expected: np.ndarray, surfaces: Sequence[bytes]
 ) -> tuple[list[TokenShift], list[TokenShift]]:
-    """Tokens whose share of the predictions fell or rose most, by its contribution to the
-    divergence of the two frequencies [2, vocabulary]."""
+    """Tokens whose expected frequency fell or rose most, by their contribution to the Jensen–Shannon
+    divergence of the two frequency distributions [2, vocabulary]."""
     before, after = expected
     often = np.maximum(before, after) >= _OFTEN
     middle = 0.5 * (before + after)
-    # Each token's part of the Jensen–Shannon divergence, with the sign of its change.
+    # Each token's contribution to the divergence, with the sign of its change.
     part = 0.5 * (_entropy_part(before, middle) + _entropy_part(after, middle))
     signed = np.where(often, np.sign(after - before) * part, 0.0)
 
@@ -172,7 +172,7 @@ def _seen(root: ModelWithHead, original: FrozenModel, data: DeviceRows) -> _Seen
         nll, entropy = torch.empty(2, rows), torch.empty(2, rows)
         kl = torch.empty(rows)
         expected = torch.zeros(2, own_output.shape[0], dtype=torch.float64)
-        # Two models, and what is made of their logits: a quarter of what training holds.
+        # Two models and quantities of their logits: a quarter of the rows of training.
         for chunk in chunks_of(rows, 4 * own_output.shape[0]):
             label = data.labels[chunk, None]
             logs = [

@@ -23,7 +23,7 @@ from synthtools.training.plan import Documents, Source
 
 
 class Fields(NamedTuple):
-    """Names of the fields of conversations."""
+    """Field names of conversations."""
 
     messages: str
     prompt: str
@@ -32,15 +32,15 @@ class Fields(NamedTuple):
 
 @dataclass(frozen=True)
 class DocumentFormat:
-    """What a record is read as.
+    """How records become documents.
 
     Attributes:
         kind: ``text``; ``conversation`` (messages, or a prompt and a response); ``answered`` (a text,
             or a prompt and a response as plain text); ``asked`` (as answered, or messages); ``pair`` (a
             prompt, a response and one that is preferred).
-        text_field: of texts; fields: of the others; preferred_field: of pairs.
-        refusals: one of them, by a hash of the prompt, is preferred; empty: what the record has.
-        shape: of all conversations; None: each record's fields, else its shape, tell what it is.
+        text_field: for texts; fields: for the others; preferred_field: for pairs.
+        refusals: one of these, by a hash of the prompt, is the preferred answer; empty: the record's own.
+        shape: of all conversations; None: by each record's fields, otherwise its shape.
     """
 
     kind: Literal["text", "conversation", "answered", "asked", "pair"]
@@ -53,10 +53,10 @@ class DocumentFormat:
     def documents(
         self, batch: Batch, rejects: Rejects | None = None
     ) -> list[tuple[Batch, list[Any]]]:
-        """Sound records, and the document of each.
+        """Valid records and their documents.
 
         Args:
-            rejects: takes the bad ones; by default the first raises.
+            rejects: receives bad ones; by default the first is raised.
         """
         rejects = rejects or Rejects()
         if self.kind == "text":
@@ -81,7 +81,7 @@ class DocumentFormat:
         return [self._conversations(batch, rejects)]
 
     def recognized(self, first: Batch) -> ShapeName | None:
-        """The shape of a conversation whose fields the options do not name; None for others."""
+        """The shape of a conversation in other fields than the options name; otherwise None."""
         names = first.field_names(0)
         named = self.fields.messages in names or {self.fields.prompt, self.fields.response} <= {
             *names
@@ -175,8 +175,8 @@ class SourceReader:
     """Shards → sources of one format; bad records are reported once.
 
     Args:
-        rejects_of: where bad records go; asked whether they have been reported already.
-        hashed: read all data for its digest; a plan that only counts does without.
+        rejects_of: returns the handler of bad records, given whether they have been reported already.
+        hashed: hash all data for the digest; not needed for a plan.
     """
 
     def __init__(
@@ -207,7 +207,7 @@ class SourceReader:
             facts.append(list(form.refusals) or form.preferred_field)
         if form.shape is not None:
             facts.append(form.shape)
-        # How the bytes are read, where their format was named.
+        # The format of the bytes, if given.
         if read_as := [str(shard.format) for shard in shards if not shard.format.by_content]:
             facts.append(read_as)
         digest = hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
@@ -244,7 +244,7 @@ def _refuse(batch: Batch, rejects: Rejects, index: int, reason: str) -> None:
 
 
 def _size(document: Any) -> int:
-    """Bytes of UTF-8."""
+    """Size in bytes of UTF-8."""
     if isinstance(document, str):
         return len(document.encode("utf-8"))
     if isinstance(document, tuple):

@@ -1,4 +1,4 @@
-"""What a run would amount to, before it is made: rows, steps, memory, time."""
+"""Estimates of a run: rows, steps, memory, time."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from synthtools.training.trainer import sized
 from synthtools.training.unlearn_run import UnlearnGoal
 from synthtools.training.unlearn_task import FORGET, REPLAY
 
-# Bytes of a token where there is no tokenizer to ask yet [ours].
+# Bytes per token if there is no tokenizer yet [ours].
 _TOKEN_BYTES = 4
 _SAMPLED = 1 << 20
 
 
 class RunPlan(TypedDict):
-    """What a run would amount to; ``warmup_steps`` and ``decay_steps`` (of wsd) are parts of ``steps``."""
+    """Estimates of a run; ``steps`` includes ``warmup_steps`` and ``decay_steps`` (of wsd)."""
 
     parameters: int
     trained: int
@@ -105,7 +105,7 @@ def of_unlearning(
         )
     names = {FORGET: [s.name for s in forget], REPLAY: [s.name for s in replay]}
     streams = unlearn_run.streams_of(plan, goal, rows, blends, names, forget_tokens)
-    # The share of the tokens that the original reads too.
+    # The share of tokens that the original model reads too.
     reads = {
         FORGET: goal.how.compares,
         REPLAY: bool(goal.how.weights.kl or goal.paired),
@@ -116,7 +116,7 @@ def of_unlearning(
 
 
 class _Counted(NamedTuple):
-    """A packer of which only the number of rows is known."""
+    """A packer with only a number of rows."""
 
     rows: int
 
@@ -131,12 +131,12 @@ def _blend(
     vocabulary: int,
     packer_of: Callable[[Corpus], Packer],
 ) -> tuple[Blend, int]:
-    """How many rows sources make, and their tokens: exact where a source's first MiB is all of it,
-    else scaled by its size [ours].
+    """Numbers of rows and tokens of sources: exact if a source has at most 1 MiB, otherwise extrapolated
+    from its first MiB [ours].
 
     Args:
         context: tokens of a row.
-        encoding: None where there is no tokenizer yet.
+        encoding: None if there is no tokenizer yet.
     """
     counts, tokens = [], 0
     for source in sources:
@@ -188,7 +188,7 @@ def _sampled(
 
 
 def _counted(plan: Plan, vocabulary: int) -> tuple[Any, tuple[int, int]]:
-    """The configuration of the model, which is not made, its parameters and how many are trained."""
+    """The model's configuration, and its numbers of parameters and trained parameters, without building it."""
     from transformers import AutoModelForCausalLM
 
     if plan.start.model is None:
@@ -212,7 +212,7 @@ def _plan(
     vocabulary: int,
     frozen: float = 0.0,
 ) -> RunPlan:
-    """The plan, with an estimate of its time; ``frozen``: share of the tokens that a frozen model reads too."""
+    """The plan with an estimate of its time; ``frozen``: share of tokens that a frozen model reads too."""
     settings, sizes = sized(*_counted(plan, vocabulary), streams, settings, plan.seed, ranks)
     repeated = sum(given.repeated for s in streams for given in s.blend.given(s.end))
     rate = step_cost.measured_flops(ranks.device, settings.bfloat16)

@@ -1,4 +1,4 @@
-"""The ledger beside a model: what it was made to forget, a line for each request, the earliest first."""
+"""The ledger of a model: what it was made to forget, one line per request in order of time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def extended(
     outcome: Outcome,
     job: dict[str, Any],
 ) -> str:
-    """The lines of the model that the run began with, and one of this run."""
+    """The ledger of the run's starting model, with a line for this run."""
     before = Path(plan.start.model or "") / LEDGER
     request = {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -39,7 +39,7 @@ def extended(
 
 
 def by_template(model: str) -> bool | None:
-    """Whether the last request was by the chat template; None of a model that has no ledger.
+    """Whether the last request used the chat template; None for a model without ledger.
 
     Raises:
         SynthError: the ledger is damaged.

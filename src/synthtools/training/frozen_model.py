@@ -1,5 +1,4 @@
-"""The frozen original beside a trained model: what it predicts, how far away it is, and the way back
-beyond it."""
+"""The frozen original of a trained model: its predictions, the distance to it, and negating the change."""
 
 from __future__ import annotations
 
@@ -16,11 +15,11 @@ from synthtools.training.parallel import Ranks, local, reshard, whole
 
 
 class FrozenModel:
-    """The original, whose outputs the trained model is compared with.
+    """The original model, for comparison of outputs.
 
     Args:
-        root: a frozen copy; or the trained model itself, if adapters are all that is trained.
-        without_adapters: gives a context in which the adapters are off; None for a copy.
+        root: a frozen copy, or the trained model itself if only adapters are trained.
+        without_adapters: a context manager that disables the adapters; None for a copy.
     """
 
     def __init__(
@@ -32,7 +31,7 @@ class FrozenModel:
 
     @torch.no_grad()
     def __call__(self, data: DeviceRows) -> tuple[Tensor, Tensor]:
-        """Last hidden states of the places that predict, and the output layer."""
+        """Last hidden states of the predicting positions, and the output layer."""
         training = self.root.training
         self.root.eval()  # no dropout
         try:
@@ -45,12 +44,12 @@ class FrozenModel:
             self.root.train(training)
 
     def parameters(self) -> dict[str, Tensor]:
-        """By name; of a copy alone."""
+        """Parameters by name; only for a copy."""
         return dict(self.root.named_parameters())
 
 
 class Drift:
-    """‖θ − θ₀‖ / ‖θ₀‖ over all parameters [ours]; of adapters the norm of the products that they add."""
+    """‖θ − θ₀‖ / ‖θ₀‖ over all parameters [ours]; for adapters from the norms of their products."""
 
     def __init__(self, root: ModelWithHead, original: FrozenModel, ranks: Ranks) -> None:
         self._root = root
@@ -58,7 +57,7 @@ class Drift:
         self._original = original.parameters() if original.own else None
         own = {n: p.shape for n, p in root.named_parameters() if p.requires_grad}
         theirs = {n: p.shape for n, p in (self._original or {}).items()}
-        # Another kind of model than the trained one has no distance to it.
+        # The distance is undefined between models of different architectures.
         self._comparable = all(theirs.get(name) == shape for name, shape in own.items())
         self._adapted = [m for m in root.modules() if hasattr(m, "lora_A")]
         base = (p for n, p in root.named_parameters() if "lora_" not in n)
@@ -89,7 +88,7 @@ class Drift:
 
 
 def _square_of_product(module: Any) -> float:
-    """‖s·B·A‖² of an adapted layer, from matrices of the adapters' rank alone."""
+    """‖s·B·A‖² of an adapted layer, computed from matrices of the adapters' rank."""
     if not module.lora_A:
         return 0.0
     (name,) = module.lora_A.keys()
@@ -100,8 +99,8 @@ def _square_of_product(module: Any) -> float:
 
 @torch.no_grad()
 def negated(root: ModelWithHead, original: FrozenModel, strength: float) -> None:
-    """θ ← θ₀ − strength · (θ − θ₀), of adapters their products: the trained change the other way round
-    (task vectors, Ilharco et al. 2022, arXiv 2212.04089)."""
+    """θ ← θ₀ − strength · (θ − θ₀), for adapters by their products: the negated change (task vectors,
+    Ilharco et al. 2022, arXiv 2212.04089)."""
     reshard(original.root)
     known = original.parameters() if original.own else {}
     for name, parameter in root.named_parameters():
@@ -115,11 +114,11 @@ def negated(root: ModelWithHead, original: FrozenModel, strength: float) -> None
 
 @contextmanager
 def adapters_off(model: Any) -> Iterator[None]:
-    """The layers of a model compute as if they had no adapters; nothing else changes."""
+    """Disables a model's adapters, and changes nothing else."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     layers = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
-    # peft's own switch also sets requires_grad, which sharded parameters must keep.
+    # peft's own method also sets requires_grad, which sharded parameters must keep.
     before = [layer._disable_adapters for layer in layers]
     try:
         for layer in layers:

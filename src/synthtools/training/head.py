@@ -1,8 +1,8 @@
 """The output layer and an objective in one step.
 
-The logits of a batch, [rows × vocabulary], are the largest tensor of a training step. Here they
-exist only for a chunk of rows at a time, the original model's beside them where a divergence is
-requested: the forward pass computes the gradients of a chunk and frees its logits.
+The logits of a batch, [rows × vocabulary], are the largest tensor of a training step. Here they exist only
+for a chunk of rows at a time (with the original model's, if a divergence is needed): the forward pass computes
+the gradients of a chunk and frees its logits.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from torch.nn.functional import softplus
 from synthtools.lm.torch.float32_product import float32_product, operands
 from synthtools.training.objectives import Objective
 
-# Logits kept at a time, in numbers (× 4 bytes).
+# Number of logits in memory at a time (× 4 bytes).
 _CHUNK_NUMBERS = 1 << 24
 
 
 class KLTarget(NamedTuple):
-    """The frozen model that the trained one is held to, at the same rows.
+    """The frozen model's outputs at the same rows, for the KL term.
 
     Attributes:
         states: its last hidden states, [rows, its width].
         weight: its output layer, [vocabulary, its width].
         weights: float32 [rows], of each row's divergence in the sum.
         reverse: KL(trained ‖ original) instead of KL(original ‖ trained).
-        lowered: what is taken from the label's logit of the original before.
+        lowered: subtracted from the label's logit of the original.
     """
 
     states: Tensor
@@ -40,7 +40,7 @@ class KLTarget(NamedTuple):
 
 
 class HeadLoss(NamedTuple):
-    """What ``head_loss`` gives.
+    """The result of ``head_loss``.
 
     Attributes:
         total: weighted sum over all rows, a float32 scalar, differentiable in states and weight.
@@ -71,21 +71,21 @@ def head_loss(
         labels: token ids, [rows], int64; rows whose label is −100 must have been left out.
         weights: float32 [rows], of each row's objective in the sum.
         objective: function of the label's log-odds.
-        original: what is held on to; None for nothing.
+        original: for the KL term; None without.
     """
     return HeadLoss(*_HeadLoss.apply(hidden, weight, labels, weights, objective, original))
 
 
 @torch.no_grad()
 def head_odds(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    """The label's log-odds of each row alone: float32 [rows]. Arguments as for ``head_loss``."""
+    """Only the label's log-odds of each row: float32 [rows]. Arguments as for ``head_loss``."""
     parts = [chunk.odds for chunk in _chunks(*operands(hidden, weight), labels)]
     return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=torch.float32)
 
 
 class _Chunk(NamedTuple):
-    """Some rows: where, their states and labels [n, 1]; log-odds [n]; the logits of all but the
-    label (which is −inf) [n, vocabulary], and their log-sum [n]."""
+    """n rows: their range, states, labels [n, 1] and log-odds [n]; the logits [n, vocabulary] with −inf for
+    the label, and their logsumexp [n]."""
 
     rows: slice
     states: Tensor
@@ -100,14 +100,14 @@ def _chunks(hidden: Tensor, weight: Tensor, labels: Tensor) -> Iterator[_Chunk]:
         states, label = hidden[rows], labels[rows, None]
         logits = float32_product(states, weight.T)
         label_logit = logits.gather(1, label).squeeze(1)
-        # The rivals' distribution: the label taken out, so that d stays exact as p → 1.
+        # The distribution over the other tokens: without the label, so that d stays exact as p → 1.
         rivals = logits.scatter_(1, label, -torch.inf)
         log_mass = torch.logsumexp(rivals, 1)
         yield _Chunk(rows, states, label, label_logit - log_mass, rivals, log_mass)
 
 
 def chunks_of(rows: int, vocabulary: int) -> Iterator[slice]:
-    """Rows at a time whose logits may be held."""
+    """Ranges of rows whose logits fit into memory together."""
     together = max(1, _CHUNK_NUMBERS // vocabulary)
     for start in range(0, rows, together):
         yield slice(start, start + together)
@@ -171,7 +171,7 @@ class _HeadLoss(torch.autograd.Function):
                     chunk, logits, original.reverse
                 )
                 apart.mul_(original.weights[rows, None])
-            # ∂d/∂z_y = 1 and ∂d/∂z_j = −p_j / (1 − p_y): the rivals' own softmax.
+            # ∂d/∂z_y = 1 and ∂d/∂z_j = −p_j / (1 − p_y): the softmax over the other tokens.
             slope = objective.slope(chunk.odds) * weights[rows]
             gradient = chunk.rivals.sub_(chunk.log_mass[:, None]).exp_().mul_(-slope[:, None])
             gradient.scatter_(1, chunk.label, slope[:, None])

@@ -1,4 +1,4 @@
-"""What a run leaves in writing: a line a step, the model's card, the numbers of the report."""
+"""A run's log (one line per step), the model card, and the numbers of the report."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 class Journal:
-    """One JSON line a step, beside the checkpoints; a resumed run continues it."""
+    """A log of one JSON line per step, beside the checkpoints; a resumed run continues it."""
 
     def __init__(self, path: Path, ranks: Ranks) -> None:
         self._path = path
         self._writes = ranks.first
-        self._waiting = b""  # lines not written yet, as the disk was full
-        # Held open: by its name a folder that was removed might be another run's.
+        self._waiting = b""  # lines not yet written, because the disk was full
+        # Kept open: if the folder was removed, its name may belong to another run.
         self._file: BinaryIO | None = None
 
     def add(self, step: Step) -> None:
@@ -42,7 +42,7 @@ class Journal:
             line["skip"] = True
         if step.valid:
             line["valid"] = step.valid
-        # A loss that is not finite is null in JSON.
+        # A loss that is not finite becomes null.
         clean = {
             k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()
         }
@@ -50,7 +50,7 @@ class Journal:
         try:
             self._append()
         except OSError:
-            pass  # no room: the next checkpoint reports it, and the lines are kept for the next try
+            pass  # disk full: the next checkpoint reports it; the lines are kept for the next try
 
     def _append(self) -> None:
         if self._file is None:
@@ -66,7 +66,7 @@ class Journal:
             self._file.close()
 
     def cut(self, step: int) -> None:
-        """Removes the lines after the step that the run continues from; all of them for a new run."""
+        """Removes the lines after the step from which the run continues; all lines for a new run."""
         if not self._writes:
             return
         kept = [json.dumps(line) + "\n" for line in self._lines() if line["step"] <= step]
@@ -79,16 +79,16 @@ class Journal:
         for line in self._path.read_text().splitlines():
             try:
                 lines.append(json.loads(line))
-            except ValueError:  # the line that a kill cut short
+            except ValueError:  # an incomplete last line
                 continue
         return lines
 
     def last(self, count: int) -> list[dict[str, Any]]:
-        """The last lines; every rank may ask."""
+        """The last lines; callable on every rank."""
         return self._lines()[-count:]
 
     def mean(self, name: str, count: int) -> float | None:
-        """The mean of a number over the last steps, each by its tokens; None where none has it."""
+        """The mean of a number over the last steps, weighted by tokens; None if no step has it."""
         lines = self.last(count + 1)
         before = lines.pop(0)["tokens"] if len(lines) > count else 0
         total = tokens = 0.0
@@ -100,7 +100,7 @@ class Journal:
         return total / tokens if tokens else None
 
     def curve(self) -> list[dict[str, Any]]:
-        """About twenty steps, evenly spread, and all validations."""
+        """About twenty evenly spaced steps, and all validations."""
         lines = self._lines()
         every = max(1, len(lines) // 20)
         return [
@@ -117,7 +117,7 @@ def model_card(
     job: dict[str, Any],
     curve: list[dict[str, Any]],
 ) -> str:
-    """What the model is, what it saw and how it went, in Markdown."""
+    """The model card in Markdown: the model, its data, its training curve."""
     start, sizes, progress = plan.start, outcome.sizes, outcome.progress
     begun = f"a new {start.architecture} model"
     if start.model is not None:
@@ -158,7 +158,7 @@ def model_card(
 
 
 def _rows(outcome: Outcome, name: str) -> str:
-    """What the run took of a source."""
+    """How many rows of a source the run used, in words."""
     if name not in outcome.rows:
         return ""
     rows, repeated, left = outcome.rows[name]
@@ -170,13 +170,13 @@ def _cell(loss: float | None) -> str:
     return "not finite" if loss is None else f"{loss:.4f}"
 
 
-# Means of the loss that the report keeps; the log has every step.
+# Number of mean losses in the report; the log has every step.
 _STRETCHES = 200
 _ROWS = ("seen", "repeated", "left")
 
 
 class RunNumbers(TypedDict):
-    """The report of a run; ``sources``: of each its facts and rows; ``valid``: perplexities by name."""
+    """The numbers of a run's report; ``sources``: facts and rows of each; ``valid``: perplexities by name."""
 
     model: str | None
     parameters: int
@@ -198,7 +198,7 @@ class RunNumbers(TypedDict):
 
 
 def numbers(outcome: Outcome, output: str | None) -> RunNumbers:
-    """The report of a run that saved its model in the directory ``output``."""
+    """The numbers of a run that saved its model in the directory ``output``."""
     corpora, rows = outcome.facts.values(), outcome.rows.values()
     left = [source.left for source in rows]
     return {
@@ -232,7 +232,7 @@ def numbers(outcome: Outcome, output: str | None) -> RunNumbers:
 
 
 def _curve(folder: Path) -> dict[str, list[float]]:
-    """The loss along the run: means over at most 200 equal stretches of its log."""
+    """The loss curve: means over at most 200 equal parts of the log."""
     lines = document.load(str(folder / WORK / LOG))["steps"]
     names = ["step", "loss", *(["weighted_loss"] if "weighted_loss" in lines[-1] else [])]
     points = np.array([[line.get(name) for name in names] for line in lines], np.float64)

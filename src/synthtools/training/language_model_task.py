@@ -22,11 +22,11 @@ _R = TypeVar("_R")
 
 
 class RowStream(NamedTuple):
-    """The rows of one purpose.
+    """A stream of rows, for instance for training or replay.
 
     Attributes:
-        name: of the purpose; sources: names of what the rows come from.
-        rows: of a step; end: of the run; length: tokens of one.
+        name: of the stream; sources: names of the rows' sources.
+        rows: per step; end: of the run; length: tokens of a row.
     """
 
     name: str
@@ -41,22 +41,22 @@ class RowStream(NamedTuple):
         return self.blend.batch(step, self.rows, self.end)
 
     def given(self, steps: int) -> dict[str, RowsGiven]:
-        """What so many steps took of each source."""
+        """The rows of each source that so many steps used."""
         counts = self.blend.given(min(self.end, steps * self.rows))
         return dict(zip(self.sources, counts, strict=True))
 
 
 class DeviceRows(NamedTuple):
-    """Rows on the device, and which of their places are to be predicted.
+    """Rows on the device, and the positions to learn.
 
     Attributes:
         tokens, positions: int64 [rows, length].
-        places: int64 [n], places that predict, counted through all rows; computed on the CPU, so that
-            the device need not be waited for.
-        labels: int64 [n], what follows each.
-        weights: float32 [n], of each in the loss.
+        places: int64 [n], flat indices of the predicting positions; computed on the CPU, to avoid
+            synchronising with the device.
+        labels: int64 [n], the token after each.
+        weights: float32 [n], weight of each in the loss.
         sources: int64 [n], the source of each.
-        documents: keyword arguments that keep documents apart (``attention.boundaries``).
+        documents: keyword arguments that separate documents (``attention.boundaries``).
     """
 
     tokens: Tensor
@@ -69,8 +69,8 @@ class DeviceRows(NamedTuple):
 
 
 class ModelWithHead(torch.nn.Module):
-    """A causal language model with what is computed at its head: what the loop trains and the ranks
-    shard. The head works inside the forward pass, where sharded parameters are whole."""
+    """A causal language model with the computation of its head: the module that the loop trains and the
+    ranks shard. The head runs inside the forward pass, where sharded parameters are gathered."""
 
     def __init__(self, model: Any, bfloat16: bool) -> None:
         super().__init__()
@@ -78,8 +78,8 @@ class ModelWithHead(torch.nn.Module):
         self.bfloat16 = bfloat16
 
     def forward(self, data: DeviceRows, head: Callable[[Tensor, Tensor], _R]) -> _R:
-        """What ``head`` makes of the last hidden states of the places that predict, [n, width], and
-        of the output layer, [vocabulary, width]."""
+        """The result of ``head`` on the last hidden states of the predicting positions, [n, width], and
+        the output layer, [vocabulary, width]."""
         device = data.tokens.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.bfloat16):
             hidden = self.model.base_model(
@@ -96,10 +96,10 @@ class ModelWithHead(torch.nn.Module):
 
 
 def on_device(rows: Rows, weights: np.ndarray, device: str, half: bool) -> DeviceRows:
-    """Rows as tensors of a device.
+    """Rows as tensors on a device.
 
     Args:
-        weights: float [rows], of each row's tokens in the loss.
+        weights: float [rows], weight of each row's tokens in the loss.
     """
     positions = torch.from_numpy(np.ascontiguousarray(rows.positions))
     documents = attention.boundaries(positions, variable_length=half and device != "cpu")
@@ -125,9 +125,9 @@ def on_device(rows: Rows, weights: np.ndarray, device: str, half: bool) -> Devic
 
 
 def micro_batches(batch: Rows, micro_rows: int, ranks: Ranks) -> list[tuple[Rows, slice]]:
-    """This rank's rows of a batch in pieces, and their places in it; as many on each rank.
+    """This rank's rows of a batch in micro-batches, with their ranges; the same number on each rank.
 
-    Where a last, smaller batch has too few rows, a piece is a row of padding with an empty place.
+    If the last batch has too few rows, a micro-batch is a row of padding with an empty range.
     """
     rows = len(batch.sources)
     mine = -(-rows // ranks.count)
@@ -148,11 +148,11 @@ class LanguageModelTask:
     """Predicts the next token.
 
     Attributes:
-        root: the module that is trained.
-        stream: the rows; where they come from several sources, each has a loss of its own.
-        micro_rows: of one pass of one rank.
-        weights: of each source's mean loss, None for the share of its tokens. Sources without a
-            weight divide what is left of 1 by their tokens; the loss of a step is
+        root: the trained module.
+        stream: the rows; with several sources, each source's loss is reported.
+        micro_rows: rows per forward pass of one rank.
+        weights: of each source's mean loss, None for its share of tokens. Sources without a weight share
+            the rest of 1 in proportion to their tokens; the loss of a step is
             Σ_s w_s · (mean loss of the tokens of s).
         names: ``loss`` (mean over all tokens); with weights ``weighted_loss``, which is minimised;
             then ``loss <source>``.
@@ -182,7 +182,7 @@ class LanguageModelTask:
         return micros
 
     def _token_weights(self, batch: Rows) -> np.ndarray:
-        """Weight of every token of each row, float64 [rows]; over all tokens they sum to 1."""
+        """Weight of each row's tokens, float64 [rows]; over all tokens they sum to 1."""
         counts = (batch.labels != IGNORED).sum(1)
         total = max(1, int(counts.sum()))
         if all(weight is None for weight in self.weights):
@@ -210,7 +210,7 @@ class LanguageModelTask:
         seen = torch.zeros(len(self.names), 2, dtype=torch.float64, device=odds.device)
         seen[0, 0], seen[0, 1] = exact.sum(), len(odds)
         if len(self._totals) > 1:
-            # The weights of a step sum to 1, to less where a source is missing.
+            # The weights of a step sum to 1, or less if a source is missing.
             seen[1, 0], seen[1, 1] = (exact * data.weights).sum(), data.weights.sum()
         of_sources = seen[len(self._totals) :]
         if len(of_sources):
@@ -233,8 +233,8 @@ def mean_losses(
     """Mean loss (nats per token) and predicted tokens of each set.
 
     Args:
-        sets: name → rows and how many there are.
-        moved: called with the set, the tokens of this rank that have been read, and their share of all.
+        sets: name → rows and their number.
+        moved: called with the set, the number of tokens read by this rank, and their share of all.
     """
     root.eval()
     means = {}
@@ -243,7 +243,7 @@ def mean_losses(
         together = micro_rows * ranks.count
         for first in range(0, rows, together):
             numbers = range(first + ranks.rank, min(first + together, rows), ranks.count)
-            # A rank without rows computes one for nothing: all ranks take part in every pass.
+            # A rank without rows computes a dummy row: all ranks take part in every pass.
             batches = [blend.batch(n, 1) for n in numbers] or [blend.batch(0, 1)]
             joined = Rows(*(np.concatenate(fields) for fields in zip(*batches, strict=True)))
             part = joined.part(slice(0, len(joined.sources)))

@@ -1,6 +1,6 @@
-"""The training loop: forward, backward, step; nothing of data formats, terminals or objectives.
+"""The training loop: forward, backward, step; independent of data formats, terminals and objectives.
 
-What is learned from which data is a ``Task``; the same loop trains and unlearns.
+A ``Task`` defines data and loss; the same loop trains and unlearns.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from synthtools.training.plan import Progress, Settings, Step
 
 
 class MicroBatch(NamedTuple):
-    """What a task computes at a time: tensors on the device, the tokens predicted, and the terms of
-    the loss that they have a part in."""
+    """A micro-batch: tensors on the device, the number of predicted tokens, and the terms of the loss to
+    which they contribute."""
 
     data: Any
     tokens: int
@@ -32,12 +32,12 @@ class MicroBatch(NamedTuple):
 
 
 class Task(Protocol):
-    """What is learned from what.
+    """Data and loss of a training run.
 
     Attributes:
-        root: the module that is trained.
-        names: of the sums that ``loss`` gives, the loss that is shown first.
-        terms: parts of the loss whose gradients are of interest one by one; empty for none.
+        root: the trained module.
+        names: of the sums returned by ``loss``; the first is the loss to display.
+        terms: parts of the loss whose gradient norms may be reported; empty for none.
     """
 
     root: torch.nn.Module
@@ -45,13 +45,13 @@ class Task(Protocol):
     terms: Sequence[str]
 
     def micro_batches(self, step: int) -> list[MicroBatch]:
-        """This rank's part of a step's batch: as many pieces on each rank. The last batch of a run
-        may be smaller."""
+        """This rank's part of a step's batch, with the same number of micro-batches on each rank. The last
+        batch of a run may be smaller."""
         ...
 
     def loss(self, micro: MicroBatch, only: str | None = None) -> tuple[Tensor, Tensor]:
-        """What is minimised (or one term of it), already divided by the tokens of the step, and sums
-        and counts of its numbers: float64 [names, 2], on the device."""
+        """The loss (or one term), divided by the tokens of the step, and sums and counts of the reported
+        numbers: float64 [names, 2], on the device."""
         ...
 
     def parts(self, means: dict[str, float]) -> dict[str, float]:
@@ -63,15 +63,15 @@ class Task(Protocol):
 def schedule_factor(
     schedule: str, step: int, steps: int, warmup: float, decay: float, floor: float = 0.1
 ) -> float:
-    """The learning rate at a step, as a factor of its peak.
+    """The learning rate at a step, relative to its peak.
 
     Args:
-        schedule: ``cosine`` (to ``floor``), ``wsd`` (warm-up, stable, then a linear fall to 0 over
+        schedule: ``cosine`` (to ``floor``), ``wsd`` (warm-up, stable, then linear decay to 0 over
             the last ``decay`` steps), ``linear`` (to 0) or ``constant``.
         step: from 0.
         steps: of the whole run.
-        warmup: steps of linear rise from 0.
-        decay: steps of the fall of ``wsd``.
+        warmup: steps of linear warm-up from 0.
+        decay: steps of decay for ``wsd``.
     """
     if step < warmup:
         return (step + 1) / (warmup + 1)
@@ -89,7 +89,7 @@ def optimizer_for(model: torch.nn.Module, settings: Settings) -> torch.optim.Opt
     """AdamW, or Muon for the matrices within the layers and AdamW for the rest; weight decay on
     matrices, none on norms and biases."""
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    # Embeddings and the output layer are tables of tokens: not what Muon is for.
+    # Muon is not meant for embeddings and output layers.
     outer = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
     head = getattr(getattr(model, "model", model), "get_output_embeddings", lambda: None)()
     outer.add(id(getattr(head, "weight", None)))
@@ -107,9 +107,9 @@ def optimizer_for(model: torch.nn.Module, settings: Settings) -> torch.optim.Opt
 
 
 class _MuonBesideAdamW(torch.optim.Muon):
-    """Muon whose steps are AdamW's as well: one state, one list of groups.
+    """Muon and AdamW as one optimizer: one state, one list of groups.
 
-    Its updates are scaled to the size of AdamW's (0.2 · √(longer side), arXiv 2502.16982), so that one
+    Muon's updates are scaled to the size of AdamW's (0.2 · √(longer side), arXiv 2502.16982), so that one
     learning rate serves both.
     """
 
@@ -149,26 +149,26 @@ def train(
     on_start: Callable[[int], None] = lambda step: None,
     remark: Callable[[str], None] = lambda line: None,
 ) -> Progress:
-    """Trains in place, from the newest checkpoint on.
+    """Trains in place, from the newest checkpoint.
 
     Args:
-        task: gives batches as a pure function of the step, so that a resumed run is the same run.
+        task: its batches are a pure function of the step, so that a resumed run is identical.
         checkpoints: their folder.
-        job: what defines the run, kept in checkpoints.
-        on_step: called with every step; on_start: with the step that the run continues from, 0 for a new one.
-        stop: asked after every step; True saves a checkpoint and returns.
-        finished: asked after every step, on every rank alike; True ends the run as done.
-        validate: gives the loss that early stopping looks at, and perplexities by name.
-        remark: called with remarks for the user.
+        job: identifies the run, stored in checkpoints.
+        on_step: called after every step; on_start: with the step from which the run continues, 0 for a new one.
+        stop: called after every step; True saves a checkpoint and returns.
+        finished: called after every step with the same result on every rank; True ends the run.
+        validate: returns the loss for early stopping, and perplexities by name.
+        remark: receives remarks for the user.
 
     Returns:
-        How far it came: ``step`` is ``settings.steps`` unless stopped.
+        The progress: ``step`` is ``settings.steps`` unless stopped.
     """
     root = task.root
     optimizer = optimizer_for(root, settings)
     saved = checkpoint.load(checkpoints, root, optimizer, job, ranks, remark)
     progress = Progress(**(saved or {}))
-    # Also where there is no checkpoint: a run that was killed before its first has left its log.
+    # Also without a checkpoint: a run killed before its first one has left a log.
     on_start(progress.step)
     best = checkpoints.parent / "best"
 
@@ -184,7 +184,7 @@ def train(
         while progress.step < settings.steps and not progress.stopped_early:
             micros = next(batches)
             norms = _norms(task, micros, progress.step, settings, ranks)
-            # Dropout too is a function of (seed, step).
+            # Dropout is a function of (seed, step), too.
             torch.manual_seed(settings.seed * 1_000_003 + progress.step * 1009 + ranks.rank)
             rate = settings.learning_rate * schedule_factor(
                 settings.schedule,
@@ -244,7 +244,7 @@ def train(
                 try:
                     save(checkpoints, settings.keep)
                     saved_at = progress.step
-                except SynthError as error:  # hours of work must not end for want of room
+                except SynthError as error:  # a full disk must not end hours of work
                     remark(f"{error}; continuing (the last checkpoint is of step {saved_at})")
     finally:
         batches.close()  # type: ignore[attr-defined]
@@ -257,7 +257,7 @@ def train(
 def _norms(
     task: Task, micros: list[MicroBatch], step: int, settings: Settings, ranks: Ranks
 ) -> dict[str, float]:
-    """The gradient norm of each term alone, on the steps that report it."""
+    """The gradient norm of each term, on the steps that report it."""
     if not (task.terms and settings.norms_every) or step % settings.norms_every:
         return {}
     norms = {}
@@ -271,14 +271,14 @@ def _norms(
 def _gradients(
     task: Task, micros: list[MicroBatch], clip: float, ranks: Ranks, only: str | None = None
 ) -> tuple[Tensor, float]:
-    """Gradients of a step (or of one term), clipped; sums over all ranks, and the norm before
+    """Clipped gradients of a step (or of one term); returns the sums over all ranks and the norm before
     clipping."""
-    # Summed on the device, fetched once: nothing waits for it between micro-batches.
+    # Summed on the device and fetched once, without synchronising between micro-batches.
     sums = torch.zeros(len(task.names), 2, dtype=torch.float64, device=ranks.device)
     for number, micro in enumerate(micros):
         parallel.synchronise(task.root, number == len(micros) - 1, ranks)
         loss, seen = task.loss(micro, only)
-        # Sharded gradients are averaged over ranks; what we want is their sum.
+        # FSDP averages gradients over ranks; we need the sum.
         (loss * ranks.count).backward()
         sums += seen
     sums = ranks.sum(sums).cpu()

@@ -1,4 +1,4 @@
-"""How soon a model learns a few texts: their losses over the first steps of training on them."""
+"""How fast a model learns a few texts: their losses over the first steps of training on them."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def loss_curve(
     device: str,
     enough: float = 0.0,
 ) -> np.ndarray:
-    """Mean loss of each text, nats a token, before the first and after each step of AdamW at a constant rate
-    on all their tokens: float64 [steps + 1, texts].
+    """Mean loss of each text in nats per token, before the first and after each step of AdamW at a constant
+    rate on all their tokens: float64 [steps + 1, texts].
 
     Args:
-        texts: tokens that count, at least one each, after tokens that do not; begin: tokens before each
-            that no chat template rendered.
-        enough: end where the mean over texts is at most this share of the first.
+        texts: scored tokens, at least one each, after prompt tokens that are not scored.
+        begin: tokens before each text that no chat template rendered.
+        enough: stop when the mean over texts is at most this share of the first one.
     """
-    # Of a model with adapters, whose base was frozen, too.
+    # Also the frozen base of a model with adapters.
     net = load_weights(model, torch.float32, choose(device)).requires_grad_(True)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.0)
     parts = [([] if t.rendered else list(begin), t.prompt, t.ids) for t in texts]
     rows = [np.concatenate([np.array(head, np.int64), *rest]) for head, *rest in parts]
-    # The first token of all has nothing to be predicted from.
+    # The very first token cannot be predicted.
     counts = np.array(
         [max(1, min(len(t.ids), len(r) - 1)) for t, r in zip(texts, rows, strict=True)]
     )
@@ -71,8 +71,8 @@ def loss_curve(
 def slow_rate(
     model: ModelName, texts: Sequence[Tokenised], begin: Sequence[int], steps: int, device: str
 ) -> float:
-    """The highest rate at which so many steps lower the loss of texts, but do not halve it [ours]: faster
-    ones show no difference between models, each of which has learned them after a step or two."""
+    """The highest rate at which so many steps lower the loss of texts but do not halve it [ours]: at higher
+    rates every model learns them within a step or two, which shows no difference between models."""
     for rate in _RATES[:-1]:
         means = loss_curve(model, texts, begin, steps, rate, device, 0.5).mean(1)
         if means.max() <= means[0] < 2 * means[-1]:

@@ -1,13 +1,13 @@
 """Losses as functions of the label's log-odds, or of a document's log-probability.
 
 For logits z and label y let d = z_y − logsumexp_{j≠y} z_j, so that p_y = sigmoid(d). Every loss of a
-token is a function f(d) with its derivative f'(d), both exact where p_y → 0 and where p_y → 1 (from
-the negative log-likelihood neither is: in float32 it rounds to 0 as p_y → 1).
+token is a function f(d) with derivative f'(d), both exact as p_y → 0 and as p_y → 1 (unlike functions of the
+negative log-likelihood, which rounds to 0 in float32 as p_y → 1).
 
 A loss of a document is a function of ln π = Σ_t ln p_t. Its gradient is that of ln π, which is what
-``ASCENT`` minimises, times dL/d ln π: a weight that all tokens of the document share.
+``ASCENT`` minimises, times dL/d ln π: a weight shared by all tokens of the document.
 
-``unlearn_loss`` says which of them a method of unlearning (``unlearn_methods``) forgets with.
+``unlearn_loss`` returns the loss of a method of unlearning (``unlearn_methods``).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class DocumentObjective(NamedTuple):
     Attributes:
         value, slope: map ln π, the same of the original model, and the documents' token counts,
             each [documents], to L and dL/d ln π, each [documents].
-        compares: the original model's ln π is needed.
+        compares: whether the original model's ln π is needed.
     """
 
     value: Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -70,7 +70,7 @@ BOUNDED = Objective(softplus, torch.sigmoid)
 
 
 def weighted_ascent(alpha: float) -> Objective:
-    """p^α · ln p, the weight p^α taken as a constant: what is forgotten already counts less (Wang et
+    """p^α · ln p, with p^α as a constant weight: tokens that are already forgotten count less (Wang et
     al. 2025, arXiv 2502.19301)."""
 
     def weight(d: Tensor) -> Tensor:
@@ -110,8 +110,8 @@ def preference(beta: float) -> DocumentObjective:
     """DPO with the factor of NPO: −(2/β) · ln σ(β · (ln π_w/π_w,original − ln π_l/π_l,original)), l the
     answer to forget, w the preferred one (Rafailov et al. 2023, arXiv 2305.18290; Zhang et al. 2024).
 
-    Documents come in pairs, l before w; the loss of a pair stands at both, so that the mean over
-    documents is that over pairs.
+    Documents come in pairs, l before w; both have the loss of the pair, so that the mean over documents
+    equals the mean over pairs.
     """
 
     def excess(log_p: Tensor, original: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ Loss = Objective | DocumentObjective | LoweredLabel | SteeredStates
 
 @dataclass(frozen=True)
 class UnlearnLoss:
-    """A method with its numbers settled; ``reverse``: KL(current ‖ original) instead of KL(original ‖
+    """A method with all its parameters; ``reverse``: KL(current ‖ original) instead of KL(original ‖
     current)."""
 
     method: str
@@ -147,17 +147,17 @@ class UnlearnLoss:
 
     @property
     def terms(self) -> list[str]:
-        """The terms that count."""
+        """The terms with a weight."""
         return [name for name, weight in zip(Weights._fields, self.weights, strict=True) if weight]
 
     @property
     def pairs(self) -> bool:
-        """What is forgotten comes with a preferred answer."""
+        """Whether the method needs preferred answers."""
         return METHODS[self.method].pairs
 
     @property
     def compares(self) -> bool:
-        """The original model reads what is forgotten, too."""
+        """Whether the original model reads the forget stream, too."""
         own = self.objective
         return isinstance(own, LoweredLabel) or (
             isinstance(own, DocumentObjective) and own.compares
@@ -167,10 +167,10 @@ class UnlearnLoss:
 def unlearn_loss(
     name: str, weights: Weights | None, beta: float | None, margin: float, reverse: bool
 ) -> UnlearnLoss:
-    """A method by its name.
+    """A method by name.
 
     Raises:
-        UsageError: a number does not go with it.
+        UsageError: a parameter does not apply to the method.
     """
     chosen, number = settled(name, weights, beta, margin)
     own = number or 0.0

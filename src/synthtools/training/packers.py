@@ -1,15 +1,14 @@
-"""Rows of a batch as a pure function of (seed, step): what makes a resumed run the same run.
+"""Rows of a batch as a pure function of (seed, step), so that a resumed run is identical.
 
-Two ways to lay documents into rows of equal length:
+Two ways to pack documents into rows of equal length:
 
-- ``CutPacker``, for pre-training: each epoch shuffles the documents, lays their tokens end to end and cuts
-  the line into rows; the rows are shuffled again, so that a long document does not fill a batch. A
-  document that a cut divides continues in another row, as a separate document.
-- ``WholePacker``, for conversations and for ``--no-pack``: no document is divided. Several share a row
-  where they fit (longest first, into the fullest row that has room), or each has its own; what is
-  left of a row is padding.
+- ``CutPacker``, for pre-training: each epoch shuffles the documents, concatenates their tokens and cuts them
+  into rows; the rows are shuffled again, so that a long document does not fill a batch. The rest of a document
+  that is cut is a separate document in another row.
+- ``WholePacker``, for conversations and for ``--no-pack``: documents are not cut. Several share a row if they
+  fit (best fit, longest first), or each has its own; the rest of a row is padding.
 
-``Blend`` draws rows from several sources: each row of an epoch once, or by their shares.
+``Blend`` takes rows from several sources: each row of an epoch once, or by shares.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-IGNORED = -100  # the label of a token that is not to be predicted
+IGNORED = -100  # the label of a position that is not learned
 # In place of "learned": the first token of the second text of a pair, which shares its row.
 SECOND = 2
-_NEIGHBOURS = 4096  # documents among which those that fill a row together are sought
+_NEIGHBOURS = 4096  # documents that are packed together
 
 
 class Rows(NamedTuple):
@@ -30,10 +29,10 @@ class Rows(NamedTuple):
 
     Attributes:
         tokens: int64 [rows, length].
-        positions: int64 [rows, length]; begin again at 0 where a document begins.
-        labels: int64 [rows, length]; the token that follows, ``IGNORED`` across documents, for
-            tokens that are not to be learned, and for padding.
-        sources: int64 [rows], the number of the source that each row comes from.
+        positions: int64 [rows, length]; restart at 0 at the start of each document.
+        labels: int64 [rows, length]; the next token, ``IGNORED`` across documents, for tokens that are
+            not learned, and for padding.
+        sources: int64 [rows], index of each row's source.
     """
 
     tokens: np.ndarray
@@ -42,10 +41,10 @@ class Rows(NamedTuple):
     sources: np.ndarray
 
     def part(self, rows: slice) -> Rows:
-        """Some of the rows, without the columns that hold padding alone."""
+        """Some of the rows, without columns of padding only."""
         tokens, positions, labels, sources = (field[rows] for field in self)
         used = np.flatnonzero((labels != IGNORED).any(0))
-        # The last label's own place is an input; whole multiples of 64 keep shapes few.
+        # The last label's position is an input; multiples of 64 limit the number of shapes.
         width = min(tokens.shape[1], -(-(int(used[-1]) + 1) // 64) * 64) if len(used) else 1
         return Rows(tokens[:, :width], positions[:, :width], labels[:, :width], sources)
 
@@ -54,7 +53,7 @@ class Packer(Protocol):
     """Numbers the rows of a source, epoch after epoch."""
 
     def rows_in(self, epoch: int) -> int:
-        """Rows of an epoch (from 0); 0 as long as they are not counted."""
+        """Rows of an epoch (from 0); 0 if not counted yet."""
         ...
 
     def row(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,10 +68,10 @@ def _random(seed: int, epoch: int, window: int = 0) -> np.random.Generator:
 def _row(
     pieces: Sequence[np.ndarray], learned: Sequence[np.ndarray] | None, length: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A row of pieces of documents, padded to ``length``."""
+    """A row of parts of documents, padded to ``length``."""
     tokens = np.zeros(length, np.int64)
     labels = np.full(length, IGNORED, np.int64)
-    # Padding continues the positions: it comes after all that is learned.
+    # Padding continues the positions: it comes after all learned tokens.
     positions = np.arange(length)
     place = 0
     for number, piece in enumerate(pieces):
@@ -90,15 +89,15 @@ def _row(
 
 
 class CutPacker:
-    """Documents end to end, cut into rows, of which the line's last may be shorter.
+    """Concatenated documents, cut into rows; the last row may be shorter.
 
     Args:
-        tokens: all token ids, [n], documents end to end.
-        starts: int64 [documents + 1], where each document begins, and n.
+        tokens: all token ids, [n], documents concatenated.
+        starts: int64 [documents + 1], start of each document, and n.
         length: tokens of a row.
-        seed: decides the order; window: of several, each of which has an order of its own.
+        seed: determines the order; window: number of a window, each with its own order.
 
-    Memory: 16 bytes a document.
+    Memory: 16 bytes per document.
     """
 
     def __init__(
@@ -129,7 +128,7 @@ class CutPacker:
         while place < end:
             document = self._order[first]
             finish = min(int(self._ends[first]), end)
-            # Its place in the corpus.
+            # The document's index in the corpus.
             here = int(self._starts[document + 1]) - (int(self._ends[first]) - place)
             pieces.append(self._tokens[here : here + finish - place])
             place, first = finish, first + 1
@@ -144,17 +143,17 @@ class CutPacker:
 
 
 class WholePacker:
-    """Documents whole, one or several to a row.
+    """Uncut documents, one or several per row.
 
     Args:
         tokens, starts, length, seed: as for ``CutPacker``.
-        learned: bool or uint8 [n], 1 for tokens that are to be predicted, ``SECOND`` for the beginning
-            of the second text of a pair; None for all.
+        learned: bool or uint8 [n], 1 for tokens to learn, ``SECOND`` for the start of the second text of a
+            pair; None for all.
         pack: let several documents share a row.
 
     A document longer than a row becomes several of at most ``length`` tokens.
 
-    Memory: 24 bytes a document.
+    Memory: 24 bytes per document.
     """
 
     def __init__(
@@ -180,7 +179,7 @@ class WholePacker:
             raise ValueError("there are no documents")
         self._rows, self._epoch = self._laid(0), 0
         self.rows = len(self._rows)
-        self._before = [0, self.rows]  # rows of all epochs before one
+        self._before = [0, self.rows]  # rows of all earlier epochs
 
     def rows_in(self, epoch: int) -> int:
         while epoch >= len(self._before) - 1:
@@ -188,9 +187,9 @@ class WholePacker:
         return self._before[epoch + 1] - self._before[epoch]
 
     def _count(self) -> None:
-        """Takes one more epoch into account."""
+        """Counts the rows of one more epoch."""
         rows = self.rows
-        if self._pack and len(self._sizes) > _NEIGHBOURS:  # whose neighbours change with the order
+        if self._pack and len(self._sizes) > _NEIGHBOURS:  # groups depend on the order
             rows = len(self._laid(len(self._before) - 1))
         self._before.append(self._before[-1] + rows)
 
@@ -208,7 +207,7 @@ class WholePacker:
         return _row([self._tokens[w] for w in where], learned, self._length)
 
     def _laid(self, epoch: int) -> list[list[int]]:
-        """The pieces of each row of an epoch, rows in their order."""
+        """The parts in each row of an epoch, in order."""
         random = _random(self._seed, epoch)
         order = random.permutation(len(self._sizes))
         rows: list[list[int]] = []
@@ -223,9 +222,9 @@ class WholePacker:
 
 
 def _filled(pieces: np.ndarray, sizes: np.ndarray, length: int) -> list[list[int]]:
-    """Pieces, longest first, each in the fullest row that has room for it."""
+    """Best fit: parts, longest first, each into the fullest row with room for it."""
     rows: list[list[int]] = []
-    room: list[list[int]] = [[] for _ in range(length + 1)]  # rows by the room that they have left
+    room: list[list[int]] = [[] for _ in range(length + 1)]  # rows by their free space
     for piece in pieces:
         size = int(sizes[piece])
         left = next((space for space in range(size, length + 1) if room[space]), None)
@@ -240,8 +239,8 @@ def _filled(pieces: np.ndarray, sizes: np.ndarray, length: int) -> list[list[int
 
 
 class RowsGiven(NamedTuple):
-    """The rows that a source gives to a run; ``repeated``: of these, those after its first pass;
-    ``left``: the rows of its first pass that are not used, None where they were not counted."""
+    """The rows of a source that a run uses; ``repeated``: those after its first pass; ``left``: unused rows
+    of its first pass, None if not counted."""
 
     rows: int
     repeated: int
@@ -249,29 +248,28 @@ class RowsGiven(NamedTuple):
 
 
 class Blend:
-    """Rows drawn from several sources.
+    """Rows from several sources.
 
-    The source of a row depends on its number alone. Without shares an epoch holds each row of every
-    source once, each source spread evenly over it. With shares sources come in an order that is
-    spread as evenly as can be (multiples of the golden ratio): after R rows each has its share of them
-    within a few.
+    The source of a row depends only on its number. Without shares an epoch has each row of every source once,
+    with each source spread evenly. With shares the order of sources is a low-discrepancy sequence (multiples
+    of the golden ratio): after R rows each source has its share of them up to a few rows.
 
     Args:
         packers: the sources.
-        shares: of the rows, summing to 1; None for all that each has.
+        shares: of the rows, summing to 1; None for all rows of each.
 
-    Memory: 10 bytes a row of the run.
+    Memory: 10 bytes per row of the run.
     """
 
     def __init__(self, packers: Sequence[Packer], shares: Sequence[float] | None = None) -> None:
         self.packers = list(packers)
         self._shares = None if shares is None else np.array(shares, np.float64)
-        self._epochs = 0  # that ``_sources`` holds; without shares
+        self._epochs = 0  # epochs in ``_sources``, without shares
         self._sources = np.zeros(0, np.uint16)
         self._numbers = np.zeros(0, np.int64)
 
     def batch(self, step: int, rows: int, end: int | None = None) -> Rows:
-        """The batch of a step (from 0), of ``rows`` rows; fewer in the last step of a run of ``end``
+        """The batch of a step (from 0) with ``rows`` rows; fewer in the last step of a run of ``end``
         rows."""
         first = step * rows
         last = first + rows if end is None else min(first + rows, end)
@@ -285,7 +283,7 @@ class Blend:
         return Rows(tokens, positions, labels, sources.astype(np.int64))
 
     def _reach(self, rows: int) -> None:
-        """Knows the sources of at least so many rows."""
+        """Computes the sources of at least so many rows."""
         if rows <= len(self._sources):
             return
         rows = max(rows, 2 * len(self._sources))
@@ -313,8 +311,8 @@ class Blend:
         return sources[np.argsort(places, kind="stable")]
 
     def rows_of(self, epochs: float) -> int:
-        """Rows of so many passes: of all sources; with shares, until the first source has given what
-        so many passes over it hold."""
+        """Rows of so many passes over all sources; with shares, until the first source has completed so
+        many passes."""
         wanted = [_passes(packer, epochs) for packer in self.packers]
         if self._shares is None:
             return sum(wanted)
@@ -329,7 +327,7 @@ class Blend:
             self._reach(len(self._sources) + 1)
 
     def given(self, rows: int) -> list[RowsGiven]:
-        """What the first ``rows`` rows hold of each source."""
+        """The rows of each source among the first ``rows`` rows."""
         self._reach(rows)
         given = np.bincount(self._sources[:rows], minlength=len(self.packers)).tolist()
         firsts = [packer.rows_in(0) for packer in self.packers]

@@ -1,7 +1,7 @@
 """One process or many: ranks under torchrun, parameters sharded over them (FSDP2).
 
-Each rank holds its share of every parameter; a block's parameters are gathered when the block
-computes. All ranks build the whole batch, a pure function of (seed, step), and take their rows.
+Each rank holds a part of every parameter; a block's parameters are gathered for its computation. All ranks
+build the whole batch, a pure function of (seed, step), and take their rows.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from synthtools.environment import rank_and_size, return_freed_memory
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.devices import choose
 
-# The first rank may tokenise for hours while the others wait.
+# The others may wait for hours while the first rank tokenises.
 _PATIENCE = timedelta(days=2)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """The processes of a run: the rank of this one from 0, their number, this one's device."""
+    """The processes of a run: this rank (from 0), the number of ranks, this rank's device."""
 
     rank: int
     count: int
@@ -34,11 +34,11 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """This process reports, writes what is written once, and prepares data."""
+        """Whether this process reports, writes shared files and prepares data."""
         return self.rank == 0
 
     def wait(self) -> None:
-        """Returns when every rank has come here."""
+        """A barrier."""
         if self.count > 1:
             distributed.barrier()
 
@@ -49,7 +49,7 @@ class Ranks:
         return values
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so on any rank."""
+        """Whether the flag is set on any rank."""
         if self.count == 1:
             return flag
         return bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
@@ -64,7 +64,7 @@ ALONE = Ranks(0, 1, "cpu")
 
 
 def join(device: str) -> Ranks:
-    """This process among the ranks that torchrun started, or alone.
+    """This process as a rank of torchrun, or alone.
 
     Raises:
         UsageError: more ranks on this machine than GPUs.
@@ -114,36 +114,36 @@ def shard(
 
 
 def _convert(module: torch.nn.Module, dtype: torch.dtype) -> None:
-    """The parameters alone: of buffers, as of rotary frequencies, the type is part of the model."""
+    """Converts parameters only: the type of buffers, such as rotary frequencies, is part of the model."""
     module._apply(lambda one: one.to(dtype) if isinstance(one, torch.nn.Parameter) else one)
 
 
 def synchronise(root: Any, yes: bool, ranks: Ranks) -> None:
-    """Whether the next backward pass exchanges gradients: only the last of a step does."""
+    """Sets whether the next backward pass reduces gradients: only the last one of a step does."""
     if ranks.count > 1:
         root.set_requires_gradient_sync(yes)
 
 
 def reshard(root: Any) -> None:
-    """Parts again, of what is whole after a pass without gradients: the root's own parameters."""
+    """Reshards the root's own parameters, which stay gathered after a pass without gradients."""
     if hasattr(root, "reshard"):
         root.reshard()
 
 
 def local(tensor: Any) -> Tensor:
-    """This rank's part of a tensor, which may be a DTensor."""
+    """This rank's part of a tensor or DTensor."""
     return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
 
 def whole(tensor: Any) -> Tensor:
-    """The whole of a tensor, which may be a DTensor, on every rank."""
+    """A full tensor from a tensor or DTensor, on every rank."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 @contextmanager
 def torch_state(threads: int | None) -> Iterator[None]:
-    """So many CPU threads (None: torch's own choice) and random numbers of our own for a while; the
-    calling program has its own again afterwards."""
+    """Sets torch's CPU threads (None: torch's default) and isolates its random state; restores both
+    afterwards."""
     before = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
         try:

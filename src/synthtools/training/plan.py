@@ -1,4 +1,4 @@
-"""What a run is asked for, what it amounts to and what comes out, as data."""
+"""A run as data: the plan, its size, its progress and its outcome."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 WORK = "training"  # inside the model directory: tokens, checkpoints, log
-LOG = "log.jsonl"  # in it: a line a step
+LOG = "log.jsonl"  # in it: one line per step
 
 
-# Steps that a step's loss and gradient norm are compared with, and how many there must be.
+# Number of recent steps for detecting outliers, and the least number needed.
 _WINDOW = 128
 _ENOUGH = 64
-# Steps in a row without a finite loss, after which the run fails.
+# Consecutive steps without a finite loss after which the run fails.
 _MOST_FAILED = 10
 
 
 @dataclass(frozen=True)
 class Lora:
-    """Low-rank adapters (Hu et al. 2021); without ``targets`` on all linear layers but the output layer;
-    ``merge``: save the sum of weights and adapters instead of the adapters."""
+    """Low-rank adapters (Hu et al. 2021); without ``targets`` on all linear layers except the output layer;
+    ``merge``: save merged weights instead of the adapters."""
 
     rank: int
     alpha: float
@@ -41,7 +41,7 @@ class Lora:
 
 @dataclass(frozen=True)
 class StartModel:
-    """What training begins with: a preset or configuration file for new weights, or a model to continue."""
+    """The start of training: a preset or configuration file for new weights, or a model to continue."""
 
     architecture: str | None
     model: str | None = None
@@ -49,7 +49,7 @@ class StartModel:
 
     @property
     def name(self) -> str:
-        """Of the model, else of the architecture."""
+        """Name of the model, otherwise of the architecture."""
         return self.model or self.architecture or ""
 
 
@@ -58,15 +58,15 @@ class Settings:
     """How a model is trained.
 
     Attributes:
-        rows: of a step; micro_rows: of one forward and backward pass of one process.
-        learning_rate: its peak; warmup, decay: in steps, or as shares of all before ``steps`` is
-            known (see ``loop.schedule_factor``).
-        weight_decay: decoupled, on matrices only; clip: largest gradient norm, 0 for none.
+        rows: per step; micro_rows: per forward and backward pass of one process.
+        learning_rate: the peak; warmup, decay: in steps, or as shares of all steps while ``steps`` is
+            unknown (see ``loop.schedule_factor``).
+        weight_decay: decoupled, on matrices only; clip: maximal gradient norm, 0 for none.
         outlier: skip a step whose loss or gradient norm is this many standard deviations above
             the recent ones; 0 for never. A step that is not finite is always skipped.
         bfloat16: compute in bfloat16 (parameters and optimizer stay in float32).
-        recompute: activation checkpointing: blocks are computed again in the backward pass.
-        checkpoint_every: steps between checkpoints, 0 for none; keep: how many stay.
+        recompute: activation checkpointing per block.
+        checkpoint_every: steps between checkpoints, 0 for none; keep: number of checkpoints kept.
         valid_every: steps between validations, 0 for one at the end.
         patience: validations without a better result after which to stop, 0 for never.
         norms_every: steps between measurements of each term's own gradient norm, 0 for none.
@@ -98,8 +98,8 @@ class Settings:
 
 
 class Documents(NamedTuple):
-    """Texts or conversations that were read together; ``size``: bytes of UTF-8; ``refuse``: takes the
-    number of one that turned out bad, and why."""
+    """A batch of texts or conversations; ``size``: bytes of UTF-8; ``refuse``: receives the index of a bad
+    one and the reason."""
 
     documents: list[Any]
     size: int
@@ -112,13 +112,13 @@ class Source:
 
     Attributes:
         name: for messages, losses and the card.
-        share: of the rows; None where shares were not asked for.
-        weight: of its mean loss, None for the share of its tokens.
-        batches: gives documents; called as often as needed, with what takes the bad records.
-        rejects: where bad records go; those of a second pass are not reported again.
-        size: bytes of its files, None where they are not known; bytes_read: by the last pass.
-        digest: of the data and how it is read: what its tokens are kept under.
-        golden: the real text, weighed by the golden-ratio rule.
+        share: of the rows; None without shares.
+        weight: of its mean loss, None for its share of tokens.
+        batches: returns documents, given the handler of bad records; called for every pass.
+        rejects: handler of bad records; those of a second pass are not reported again.
+        size: bytes of its files, None if unknown; bytes_read: by the last pass.
+        digest: of the data and its format; key of the cached tokens.
+        golden: whether it is the real text of the golden-ratio rule.
     """
 
     name: str
@@ -132,23 +132,23 @@ class Source:
     golden: bool = False
 
     def share_read(self) -> float | None:
-        """Of its bytes, by the last pass; None where they are not known."""
+        """Share of its bytes read by the last pass; None if its size is unknown."""
         return None if self.size is None else min(1.0, self.bytes_read() / max(1, self.size))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is trained, on how much.
+    """What is trained, on how much data.
 
     Attributes:
-        tokenizer: a model whose tokenizer is used; None for the continued model's own, or to train
+        tokenizer: the model whose tokenizer to use; None for the continued model's own, or to train
             one of ``vocabulary`` tokens.
         context: tokens of a row.
         tokens: budget; None for ``epochs`` passes over the data.
         seed: of the initial weights and the order of the data.
-        sft: documents are conversations; learn_all: their prompts are learned too.
+        sft: whether documents are conversations; learn_all: learn prompts, too.
         pack: let documents share rows.
-        stream: begin before all is tokenised; documents are shuffled within windows.
+        stream: start before everything is tokenised; documents are shuffled within windows.
         save_dtype: of the saved weights, ``float32`` or ``bfloat16``.
     """
 
@@ -169,14 +169,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a run amounts to, before it begins.
+    """The size of a run, before it starts.
 
     Attributes:
-        parameters, trained: of the model.
-        steps, tokens: of the run; tokens_of_step: rows times length, of all steps but the last,
-            which may be smaller.
+        parameters, trained: numbers of parameters and trained parameters.
+        steps, tokens: of the run; tokens_of_step: rows × length; the last step may be smaller.
         flops_per_token: see ``step_cost``.
-        memory: rough peak of one process, bytes.
+        memory: estimated peak of one process, bytes.
     """
 
     parameters: int
@@ -189,18 +188,18 @@ class Sizes:
 
 
 class Step(NamedTuple):
-    """What happened in a step.
+    """The result of a step.
 
     Attributes:
         step: steps done, from 1.
-        loss: mean over the predicted tokens, nats; what is minimised where no weights are given.
+        loss: mean over the predicted tokens, nats; minimised if there are no weights.
         learning_rate: of this step.
         gradient_norm: before clipping.
         skipped: steps skipped so far; this one too, if ``skip`` is true.
         tokens: predicted so far, all ranks and earlier processes included.
         new_tokens, seconds: of this process's run so far.
         parts: the task's other numbers, by name.
-        valid: perplexity of the validation sets, where this step ended with a validation.
+        valid: perplexities of the validation sets, if this step ended with a validation.
     """
 
     step: int
@@ -218,14 +217,14 @@ class Step(NamedTuple):
 
 @dataclass
 class Progress:
-    """What a resumed run must know to be the same run.
+    """The state that a resumed run needs to be identical.
 
     Attributes:
         step: steps done; tokens: predicted; skipped: steps that were skipped.
         losses, norms: of the last steps.
-        bad: steps in a row that were not finite.
-        best: smallest validation loss; best_step: where; waited: validations since then.
-        stopped_early: patience or a rule has ended the run.
+        bad: consecutive steps that were not finite.
+        best: lowest validation loss; best_step: its step; waited: validations since then.
+        stopped_early: whether patience or a rule has ended the run.
     """
 
     step: int = 0
@@ -240,7 +239,7 @@ class Progress:
     stopped_early: bool = False
 
     def is_outlier(self, loss: float, norm: float, deviations: float) -> bool:
-        """Whether a step must be skipped; notes the step."""
+        """Whether to skip a step; records the step."""
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self.bad += 1
             if self.bad >= _MOST_FAILED:
@@ -256,13 +255,13 @@ class Progress:
                 mean = sum(recent) / len(recent)
                 spread = math.sqrt(sum((x - mean) ** 2 for x in recent) / len(recent))
                 far = far or value > mean + deviations * spread
-            # Outliers enter too: a lasting change soon stops being one.
+            # Outliers are recorded too, so that a lasting change is soon accepted.
             recent.append(value)
             del recent[:-_WINDOW]
         return far
 
     def note_validation(self, loss: float, patience: int) -> bool:
-        """Notes a validation loss; whether it is the best."""
+        """Records a validation loss; whether it is the best one."""
         if self.best is None or loss < self.best:
             self.best, self.best_step, self.waited = loss, self.step, 0
             return True
@@ -273,19 +272,19 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out.
+    """The result of a run.
 
     Attributes:
         sizes: of the run.
         facts: of each source's tokens (see ``corpus.Corpus``).
-        rows: that each source gave.
-        progress: how far it came.
-        final_loss: mean of the last 50 steps by their tokens, nats per token; weighted_loss: the same
-            of what is minimised, where sources have weights.
-        valid: the last perplexities by validation set; valid_unigram: those of the unigram model of what
-            was trained on.
+        rows: used from each source.
+        progress: at the end.
+        final_loss: mean of the last 50 steps, weighted by tokens, nats per token; weighted_loss: the same
+            for the minimised loss, if sources have weights.
+        valid: final perplexities by validation set; valid_unigram: those of a unigram model of the
+            training tokens.
         ended_by: the rule that ended the run early, in words.
-        compared: the model beside the original, where that was asked for.
+        compared: the comparison with the original, if requested.
     """
 
     sizes: Sizes
@@ -302,14 +301,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Functions that a run calls.
+    """Functions called by a run.
 
     Attributes:
-        remark: with a line for the user; on_sizes: before the first step; on_step: after each step;
-            stop: then, whether to stop; check_folder: before the model is saved, raises SynthError if its
-            folder is gone.
-        on_phase: before and after the steps, with a description, the tokens so far, and their share of
-            all, None if unknown.
+        remark: with a line for the user.
+        on_sizes: before the first step.
+        on_step: after each step.
+        stop: after each step; returns whether to stop.
+        check_folder: before the model is saved; raises SynthError if its folder is gone.
+        on_phase: outside of steps, with a description, the tokens so far, and their share, None if unknown.
     """
 
     remark: Callable[[str], None]
@@ -321,12 +321,12 @@ class Callbacks:
 
 
 class RunContext(NamedTuple):
-    """Where a run works, and with whom.
+    """The directories and processes of a run.
 
     Attributes:
-        output: the model directory; ``training/`` inside it holds what is needed to resume.
-        tokens: holds the tokens, for other runs too.
-        job: what defines the run.
+        output: the model directory; ``training/`` inside it has the files for resuming.
+        tokens: the folder of tokens, shared with other runs.
+        job: identifies the run.
     """
 
     output: Path

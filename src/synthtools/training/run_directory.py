@@ -1,9 +1,8 @@
-"""The directory of a training run: empty, begun, or finished with a report.
+"""The directory of a training run: empty, started, or finished with a report.
 
-One run at a time works in it, and claims it before it writes anything there. The working folder in it
-keeps what defines the run (``run.json``) from its beginning, and its report (``report.json``) from its
-end: the same command with ``--resume`` continues where it was killed, and gives the report again when
-all is done.
+A run claims the directory before it writes to it. The working folder inside has the run's job (``run.json``)
+from the start, and its report (``report.json``) at the end: the same command with ``--resume`` continues a
+killed run, and prints the report of a finished one.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def weight_files(folder: Path, whole: bool = True) -> list[Path]:
     """The files of weights in a folder.
 
     Args:
-        whole: only those whose presence says that the model is whole; without, also parts.
+        whole: only files that prove that the model is complete; otherwise also parts.
     """
     names = ["model.safetensors", "adapter_model.safetensors", "model.safetensors.index.json"]
     if not whole:
@@ -41,10 +40,10 @@ def weight_files(folder: Path, whole: bool = True) -> list[Path]:
 
 
 class RunDirectory:
-    """The directory that a run makes a model in.
+    """The model directory of a run.
 
     Args:
-        claim: of this process; None in processes other than the first, which alone writes.
+        claim: of this process; None on ranks other than the first, which do not write.
     """
 
     def __init__(self, folder: Path, claim: OutputLock | None = None) -> None:
@@ -56,11 +55,11 @@ class RunDirectory:
     @classmethod
     @contextmanager
     def claimed(cls, folder: Path, resume: bool, force: bool) -> Iterator[RunDirectory]:
-        """Room for a model in a directory, for this run alone.
+        """Claims a directory for a model.
 
         Raises:
-            OutputExistsError: a model or an unfinished run is there.
-            OutputInUseError: another run works there.
+            OutputExistsError: it has a model or an unfinished run.
+            OutputInUseError: another run uses it.
             SynthError: the folder cannot be written.
         """
         if folder.exists() and not folder.is_dir():
@@ -76,7 +75,7 @@ class RunDirectory:
         finally:
             claim.release()
             if made:
-                with suppress(OSError):  # not empty: the run has begun
+                with suppress(OSError):  # not empty: the run has started
                     folder.rmdir()
 
     def _make_room(self, resume: bool, force: bool) -> None:
@@ -97,13 +96,14 @@ class RunDirectory:
             )
 
     def begin(self, job: dict[str, Any], first: bool) -> dict[str, Any] | None:
-        """The report of a run that had ended; None for one that is still to be done.
+        """The report of a finished run; None if there is work to do.
 
         Args:
-            job: what defines the run; first: whether this process is the one of all that writes.
+            job: identifies the run.
+            first: whether this is the first rank, which writes.
 
         Raises:
-            OutputExistsError: the model there is of another run.
+            OutputExistsError: the directory has a model of another run.
             SynthError: the folder cannot be written.
         """
         wanted = json.loads(json.dumps(job))
@@ -133,10 +133,10 @@ class RunDirectory:
         return None
 
     def end(self, report: dict[str, Any]) -> None:
-        """Keeps the report of a run that is done.
+        """Stores the report of a finished run.
 
         Raises:
-            SynthError: ``run.json`` was removed, by which ``resume`` recognises the run.
+            SynthError: ``run.json``, which identifies the run, was removed.
         """
         if not self._job.exists():
             raise SynthError(
@@ -146,23 +146,23 @@ class RunDirectory:
         document.save(report, str(self._report), claimed=True)
 
     def check(self) -> None:
-        """Raises SynthError where the directory was removed or replaced meanwhile."""
+        """Raises SynthError if the directory was removed or replaced during the run."""
         if self._claim is not None and not self._claim.stands():
             raise SynthError(
                 f"{self.folder}: was removed or replaced while the run went on; run again"
             )
 
 
-# Libraries in Rust (safetensors, tokenizers) wrap the errors of the system.
+# Libraries in Rust (safetensors, tokenizers) wrap operating-system errors.
 _SYSTEM = re.compile(r"([^:]+) \(os error \d+\)")
 
 
 @contextmanager
 def saving(place: Path, what: str) -> Iterator[None]:
-    """Turns the failure of a write into one line.
+    """Turns errors of a write into one line.
 
     Args:
-        place: where ``what`` is to be saved.
+        place: where ``what`` is saved.
 
     Raises:
         SynthError: the disk is full, or writing is not permitted.
@@ -177,7 +177,7 @@ def saving(place: Path, what: str) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str | None:
-    """Why the system refused a write; None for an error of another kind."""
+    """Why the system refused a write; None for other errors."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     match = _SYSTEM.search(str(error))

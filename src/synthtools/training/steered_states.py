@@ -2,8 +2,8 @@
 
     L = w_forget · mean ‖h − c·u‖² / width on forget + w_kl · mean ‖h − h_original‖² / width on replay
 
-h is what one block of the transformer gives at the places that predict, u a random direction with entries
-drawn from [0, 1) and length 1. The block and the two before it are trained, nothing else.
+h is the output of one transformer block at the predicting positions, u a random direction with entries drawn
+from [0, 1), normalised to length 1. Only this block and the two before it are trained.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from synthtools.training.models import blocks
 from synthtools.training.objectives import CROSS_ENTROPY, SteeredStates
 from synthtools.training.unlearn_task import StreamRows, UnlearnTask
 
-# With the block itself.
+# Including the block itself.
 _TRAINED = 3
 
 
 @contextmanager
 def _outputs(block: torch.nn.Module) -> Iterator[list[Tensor]]:
-    """What a block gives in passes of the model, [rows, length, width] each."""
+    """Collects a block's outputs, [rows, length, width] each."""
     seen: list[Tensor] = []
 
     def keep(_: Any, __: Any, output: Any) -> None:
@@ -44,8 +44,8 @@ def _outputs(block: torch.nn.Module) -> Iterator[list[Tensor]]:
 
 @dataclass
 class SteeredTask(UnlearnTask):
-    """As ``UnlearnTask``; ``layer``: the block's number from 0, None for the last of the first quarter, as
-    in the paper; ``seed``: of the direction."""
+    """An ``UnlearnTask``; ``layer``: index of the block, None for the last of the first quarter, as in the
+    paper; ``seed``: of the direction."""
 
     layer: int | None = None
     seed: int = 0
@@ -99,7 +99,7 @@ class SteeredTask(UnlearnTask):
         return total, total.detach(), seen
 
     def _moved(self, data: DeviceRows, goal: Tensor, each: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Σ distances · ``each``, the distance of each place [n], the log-odds of its label [n]."""
+        """Σ distances · ``each``, the distance at each position [n], the log-odds of its label [n]."""
         with _outputs(self._own) as own:
 
             def head(states: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -112,5 +112,5 @@ class SteeredTask(UnlearnTask):
 
 
 def _places(states: Tensor, data: DeviceRows) -> Tensor:
-    """Of hidden states [rows, length, width] those of the places that predict, float32 [n, width]."""
+    """Hidden states at the predicting positions, from [rows, length, width] to float32 [n, width]."""
     return states.flatten(0, 1)[data.places].float()

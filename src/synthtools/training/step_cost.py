@@ -1,4 +1,4 @@
-"""Arithmetic and memory of a training step: what it costs, and what a machine could do."""
+"""FLOP and memory of a training step, and the FLOP/s of a device."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from synthtools.training.plan import Settings
 
-# Dense bfloat16 FLOP/s of tensor cores, from the makers' data sheets.
+# Dense bfloat16 FLOP/s of tensor cores, from data sheets.
 _PEAKS = {
     "B200": 2250e12,
     "H200": 989e12,
@@ -23,9 +23,9 @@ _PEAKS = {
 
 
 def flops_per_token(parameters: int, config: Any, length: int, trained: int | None = None) -> float:
-    """FLOP of forward and backward pass per token, without what is recomputed.
+    """FLOP of forward and backward pass per token, without recomputation.
 
-    6 per parameter that multiplies (embeddings that are only looked up do not), and 12 · layers ·
+    6 per parameter of matrix products (not for embedding lookups), and 12 · layers ·
     width · length for attention (Chowdhery et al. 2022, appendix B). With adapters the gradients of
     frozen weights are not computed: 4 per parameter and 6 per trained one.
     """
@@ -43,7 +43,7 @@ def flops_per_token(parameters: int, config: Any, length: int, trained: int | No
 
 
 def peak_flops(device: str) -> float | None:
-    """FLOP/s of the device in bfloat16, None where it is not known."""
+    """FLOP/s of the device in bfloat16, None if unknown."""
     import torch
 
     if not device.startswith("cuda"):
@@ -53,7 +53,7 @@ def peak_flops(device: str) -> float | None:
 
 
 def measured_flops(device: str, bfloat16: bool) -> float:
-    """FLOP/s of a plain matrix product on this device, in about a second."""
+    """FLOP/s of a plain matrix product on this device, measured in about a second."""
     import time
 
     import torch
@@ -62,7 +62,7 @@ def measured_flops(device: str, bfloat16: bool) -> float:
     a = torch.randn(size, size, device=device, dtype=torch.bfloat16 if bfloat16 else torch.float32)
     start = count = 0.0
     for number in range(1_000):
-        if number == 2:  # the first ones warm up
+        if number == 2:  # after warm-up
             start = time.monotonic()
         a @ a
         if device != "cpu" and number % 10 == 0:
@@ -79,11 +79,11 @@ def measured_flops(device: str, bfloat16: bool) -> float:
 def memory_bytes(
     parameters: int, trained: int, config: Any, length: int, settings: Settings, ranks: int
 ) -> int:
-    """A rough number for the peak memory of one process [ours].
+    """An estimate of the peak memory of one process [ours].
 
-    Weights, gradients and two moments in float32 over the ranks; activations of a block of width h:
-    about 16 numbers of h and 3 of the inner width for each token, of which only the block's input
-    stays with activation checkpointing; a chunk of logits.
+    Weights, gradients and two moments in float32, sharded over the ranks; per token and block about 16
+    activations of the hidden width and 3 of the inner width, or only the block's input with activation
+    checkpointing; a chunk of logits.
     """
     text = config.get_text_config()
     width = text.hidden_size
@@ -99,7 +99,7 @@ def memory_bytes(
 
 
 def memory_used(device: str) -> int:
-    """Peak memory of this process so far, in bytes: of the GPU, else resident."""
+    """Peak memory of this process so far, in bytes: on the GPU, otherwise resident."""
     import torch
 
     if device.startswith("cuda"):

@@ -9,7 +9,7 @@ from synthtools.training.plan import Step
 
 
 class StopRule(NamedTuple):
-    """The run ends when a number of each step, by its name in the log, has reached a limit."""
+    """Ends the run when a number in the log has reached a limit."""
 
     part: str
     limit: float
@@ -19,7 +19,7 @@ class StopRules:
     """Called after each step; compares means over the last steps, as one batch is noisy [ours].
 
     Attributes:
-        reason: what ended the run; None while nothing has.
+        reason: what ended the run; None before.
     """
 
     WINDOW = 10

@@ -1,4 +1,4 @@
-"""From sources to rows: the tokenizer, the tokens, their packing, shares and weights."""
+"""Sources → rows: tokenizer, tokens, packing, shares and weights."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FORMAT = 2  # of the token files
 def blend_of(
     sources: Sequence[Source], corpora: Sequence[Corpus], plan: Plan
 ) -> tuple[Blend, list[float]]:
-    """The rows of all sources, and the share that each has of an epoch's."""
+    """The rows of all sources, and each source's share of an epoch."""
     packers: list[Packer] = []
     for source, corpus in zip(sources, corpora, strict=True):
         try:
@@ -48,13 +48,13 @@ def blend_of(
 
 
 def rows_of(plan: Plan, blend: Blend) -> int:
-    """Rows of a run: as many as its tokens fill, else those of its epochs."""
+    """Rows of a run, from its tokens, otherwise from its epochs."""
     return max(1, plan.tokens // plan.context) if plan.tokens else blend.rows_of(plan.epochs)
 
 
 def loss_weights(sources: Sequence[Source], shares: Sequence[float]) -> list[float | None]:
-    """Weight of each source's mean loss; of the golden one w* = (√(k² + 4k) − k) / 2, with k its rows
-    to the others' (arXiv 2502.18049)."""
+    """Weight of each source's mean loss; for the golden one w* = (√(k² + 4k) − k) / 2, with k the ratio of
+    its rows to the others' (arXiv 2502.18049)."""
     weights = [source.weight for source in sources]
     for number, (source, share) in enumerate(zip(sources, shares, strict=True)):
         if source.golden:
@@ -64,7 +64,7 @@ def loss_weights(sources: Sequence[Source], shares: Sequence[float]) -> list[flo
 
 
 def _no_rows(corpus: Corpus, context: int, error: ValueError) -> str:
-    """Why a corpus makes no row, and what helps."""
+    """Why a corpus has no rows, with a remedy."""
     left_out = corpus.facts["left_out"]
     if not left_out:
         return f"{error}; give some text"
@@ -78,7 +78,7 @@ def packer_of(corpus: Corpus, plan: Plan) -> Packer:
     """The rows of a corpus.
 
     Raises:
-        ValueError: it holds no documents.
+        ValueError: it has no documents.
     """
     if plan.pack and not plan.sft:
         return CutPacker(corpus.tokens, corpus.starts, plan.context, plan.seed)
@@ -99,28 +99,28 @@ def validation_set(corpus: Corpus, context: int, name: str) -> tuple[Blend, int]
 
 
 class Encoding(NamedTuple):
-    """How documents become tokens; ``facts``: what the tokens depend on, besides the data, for JSON."""
+    """How documents become tokens; ``facts``: everything but the data that the tokens depend on, as JSON."""
 
     encode: Encode
     facts: dict[str, Any]
 
 
 def encoding_of(tokenizer: Any, plan: Plan, remark: Callable[[str], None]) -> Encoding:
-    """Of what a plan trains on."""
+    """The encoding of a plan's documents."""
     if plan.sft:
         return conversations(tokenizer, plan.context, plan.learn_all, remark)
     return texts(tokenizer)
 
 
 def texts(tokenizer: Any) -> Encoding:
-    """Of documents that are texts."""
+    """The encoding of texts."""
     return Encoding(text_encoder(tokenizer), {**_basis(tokenizer), "sft": None})
 
 
 def conversations(
     tokenizer: Any, context: int, learn_all: bool, remark: Callable[[str], None]
 ) -> Encoding:
-    """Of conversations, written by the chat template."""
+    """The encoding of conversations by the chat template."""
     if tokenizer.chat_template is None:
         remark(
             "the tokenizer has no chat template: using a plain one, which is saved with the model"
@@ -131,16 +131,17 @@ def conversations(
 
 
 def answered(tokenizer: Any, answers_only: bool) -> Encoding:
-    """Of texts, or of prompts with their answers, as plain text."""
+    """The encoding of texts, or prompts with answers, as plain text."""
     facts = {**_basis(tokenizer), "sft": None, "answers": answers_only}
     return Encoding(answer_encoder(tokenizer, answers_only), facts)
 
 
 def pairs(tokenizer: Any, length: int, form: Encoding) -> Encoding:
-    """Of answer pairs in rows of ``length`` tokens.
+    """The encoding of answer pairs in rows of ``length`` tokens.
 
     Args:
-        form: of a prompt with one answer, which alone counts: ``answered`` or ``conversations``.
+        form: encoding of a prompt with one answer, of which only the answer is learned: ``answered`` or
+            ``conversations``.
     """
     plain = form.facts["sft"] is None
 
@@ -182,11 +183,11 @@ def tokens_of(
 def windows_of(
     sources: Sequence[Source], encoding: Encoding, vocabulary: int, plan: Plan, context: RunContext
 ) -> list[TokenWindows]:
-    """The rows of all sources, which the first rank tokenises as they are needed."""
+    """The rows of all sources, tokenised by the first rank as they are needed."""
     digests = [source.digest for source in sources]
     return [
         TokenWindows(
-            # A source that is given twice is read twice, each at its own pace.
+            # A source that is given twice is read twice, independently.
             _folder(
                 source,
                 {**encoding.facts, "windows": digests[:number].count(source.digest)},
@@ -205,7 +206,7 @@ def windows_of(
 
 
 def _folder(source: Source, facts: dict[str, Any], context: RunContext) -> Path:
-    """Where the tokens of a source are kept."""
+    """The folder of a source's tokens."""
     key = json.dumps({**facts, "data": source.digest}, sort_keys=True)
     return context.tokens / hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
@@ -223,10 +224,10 @@ def _summary(name: str, corpus: Corpus, known: bool) -> str:
 
 
 def tokenizer_of(sources: Sequence[Source], plan: Plan, context: RunContext) -> Any:
-    """The tokenizer of a run; one that is trained is kept in the work folder.
+    """The tokenizer of a run; a trained one is stored in the working folder.
 
     Raises:
-        UsageError: none is named, or the vocabulary is too small.
+        UsageError: none is given, or the vocabulary is too small.
     """
     if plan.vocabulary is None:
         if plan.tokenizer is not None:

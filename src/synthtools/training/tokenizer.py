@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer trained from the data: every text can be encoded, and decoding gives it back."""
+"""Training of a byte-level BPE tokenizer, which encodes every text losslessly."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def train_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """Trains a tokenizer.
 
-    Each digit is a token, so that numbers are encoded the same way everywhere. One special
-    token begins and ends a text; the tokenizer itself puts it before every text.
+    Each digit is a token, so that numbers are encoded uniformly. One special token marks begin and end of
+    text; the tokenizer adds it before every text.
 
     Args:
-        texts: what to learn from.
-        size: of the vocabulary, special token and the 256 bytes included.
-        context: the model's context length, noted in the tokenizer's files.
+        texts: the training data.
+        size: of the vocabulary, with the special token and the 256 bytes.
+        context: the model's context length, stored with the tokenizer.
 
     Raises:
-        ValueError: ``size`` does not even hold the bytes.
+        ValueError: ``size`` is smaller than the bytes and the special token.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast

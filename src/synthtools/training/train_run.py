@@ -34,10 +34,10 @@ def run(
     """Trains a model and saves it as a directory of transformers.
 
     Args:
-        settings: all but their steps, which the plan's tokens or epochs decide.
+        settings: without ``steps``, which follow from the plan's tokens or epochs.
 
     Raises:
-        UsageError: the budget or the batch does not fit.
+        UsageError: the budget or the batch does not fit the data.
         SynthError: too little data, or the directory cannot be written.
     """
     remark = context.callbacks.remark

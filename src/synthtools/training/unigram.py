@@ -1,4 +1,4 @@
-"""The floor of a language model: what the frequencies of its training tokens alone predict [ours]."""
+"""The floor of a language model: a unigram model of its training tokens [ours]."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHUNK = 1 << 24  # tokens counted at once
 
 
 class TrainedPart(NamedTuple):
-    """What a run took of a source: the tokens that its rows come from, and how many passes over them."""
+    """The tokens of a source that a run used, and the number of passes over them."""
 
     corpora: Sequence[Corpus]
     passes: float
@@ -26,14 +26,13 @@ def unigram_perplexities(
 ) -> dict[str, float]:
     """Perplexity of each validation set under the unigram model of what was trained on.
 
-    The model has the sources in the proportion of their passes, none counted more than once, and one
-    more of each token of the vocabulary (add-one smoothing). Of a source that was used in part all its
-    tokens count, as the part is a random one. Tokens that are not learned count on neither side.
+    Sources are weighted by their passes, at most 1 each, with add-one smoothing. All tokens of a partly used
+    source count, since the used part is random. Tokens that are not learned are ignored on both sides.
 
     Args:
-        sets: name → rows and how many there are.
+        sets: name → rows and their number.
 
-    Memory: 128 MB of counting, and 16 bytes a token of the vocabulary.
+    Memory: 128 MB for counting, and 16 bytes per token of the vocabulary.
     """
     most = max(1.0, *(part.passes for part in parts))
     counts = np.ones(vocabulary)
@@ -49,7 +48,7 @@ def unigram_perplexities(
 
 
 def _counts(corpus: Corpus, vocabulary: int) -> np.ndarray:
-    """How often each token is learned, int64 [vocabulary]."""
+    """Number of learned occurrences of each token, int64 [vocabulary]."""
     counts = np.zeros(vocabulary, np.int64)
     for first in range(0, len(corpus.tokens), _CHUNK):
         some = np.asarray(corpus.tokens[first : first + _CHUNK])

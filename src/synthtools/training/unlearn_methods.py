@@ -1,9 +1,9 @@
-"""The methods of unlearning: the weights of their terms and their numbers. Without torch, so that what is
-wrong with them is reported before anything is loaded.
+"""The methods of unlearning: weights of their terms and parameters. Without torch, so that errors are
+reported before anything is loaded.
 
     L = w_forget · L_forget + w_replay · L_replay + w_kl · KL
 
-A new method is a row of ``METHODS`` and, in ``objectives``, its loss on what is to be forgotten.
+A new method is a row of ``METHODS`` and, in ``objectives``, its loss on the forget stream.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from synthtools.errors import UsageError, parameter
 
 
 class Weights(NamedTuple):
-    """Of the terms of the loss: forgetting, cross entropy on replay, divergence on replay (of rmu the
-    distance of the hidden states)."""
+    """Weights of the terms: forget loss, cross entropy on replay, KL on replay (for rmu the distance of
+    hidden states)."""
 
     forget: float
     replay: float
@@ -23,13 +23,13 @@ class Weights(NamedTuple):
 
 
 class Method(NamedTuple):
-    """A way to forget.
+    """A method of unlearning.
 
     Attributes:
-        weights: its usual ones; forget is 0 where nothing is forgotten on purpose.
-        beta: its usual number: β of npo, simnpo, dpo and idkdpo, the α of wga and taskvector, the
-            strength of undial, the length of rmu's direction; None where it has none.
-        pairs: it needs prompts with the answer to forget and another one that is preferred.
+        weights: default weights; forget is 0 for methods without a forget loss.
+        beta: default parameter: β of npo, simnpo, dpo and idkdpo, α of wga and taskvector, strength of
+            undial, length of rmu's direction; None without.
+        pairs: whether it needs prompts with an answer to forget and a preferred one.
     """
 
     weights: Weights
@@ -70,10 +70,10 @@ METHODS = {
 def settled(
     name: str, weights: Weights | None, beta: float | None, margin: float
 ) -> tuple[Weights, float | None]:
-    """The weights and the number of a method.
+    """A method's weights and parameters, defaults filled in.
 
     Raises:
-        UsageError: a number does not go with it.
+        UsageError: a parameter does not apply to the method.
     """
     method = METHODS[name]
     if beta is not None and method.beta is None:

@@ -1,4 +1,4 @@
-"""A whole run of unlearning: both streams, the model, the original, the loop, and what changed."""
+"""A run of unlearning: both streams, the model, the original, the loop, and the comparison."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ from synthtools.training.unlearn_task import FORGET, REPLAY, UnlearnTask
 
 @dataclass(frozen=True)
 class UnlearnGoal:
-    """What is to be forgotten, how, and when it is enough.
+    """What to forget, how, and when to stop.
 
     Attributes:
         how: the method.
-        context: tokens of a row of what is forgotten.
-        share: of a step's rows that are to be forgotten, where both streams are drawn from.
-        conversations: what is forgotten are conversations, by the chat template.
-        answers_only: of prompts with answers the answers alone are forgotten.
-        layer: of the hidden states that rmu steers, from 0; None for its usual one.
-        original: the model that is compared with; None for the one that the run starts from.
+        context: tokens of a row of the forget stream.
+        share: of a step's rows from the forget stream, if both streams are used.
+        conversations: whether the documents to forget are conversations, by the chat template.
+        answers_only: forget only the answers of prompts with answers.
+        layer: of the hidden states that rmu steers, from 0; None for the default.
+        original: the model to compare with; None for the starting model.
         rules: end the run.
-        paired: compare replay with the original's loss on the same rows, each step.
-        compared_tokens: of each set, read by both models at the end; 0 for none.
+        paired: report each step the rise of the replay loss over the original's on the same rows.
+        compared_tokens: number of tokens of each set for the final comparison; 0 for none.
     """
 
     how: UnlearnLoss
@@ -78,12 +78,12 @@ def run(
     """Unlearns, and saves the model as a directory of transformers.
 
     Args:
-        plan: of the model and of replay; its tokens and epochs are those of what is forgotten, of
-            replay where nothing is.
-        settings: all but their steps, which the plan's tokens or epochs decide.
+        plan: of the model and of replay; its tokens and epochs are of the forget stream, or of replay
+            without one.
+        settings: without ``steps``, which follow from the plan's tokens or epochs.
 
     Raises:
-        UsageError: the budget or the batch does not fit.
+        UsageError: the budget or the batch does not fit the data.
         SynthError: a stream is empty, or the directory cannot be written.
     """
     ranks, callbacks = context.ranks, context.callbacks
@@ -153,7 +153,7 @@ def run(
 
 
 def encoding_of(tokenizer: Any, goal: UnlearnGoal, remark: Callable[[str], None]) -> Encoding:
-    """Of what is to be forgotten."""
+    """The encoding of the documents to forget."""
     alone = goal.answers_only or goal.how.pairs
     if goal.conversations:
         form = conversations(tokenizer, goal.context, not alone, remark)
@@ -163,7 +163,7 @@ def encoding_of(tokenizer: Any, goal: UnlearnGoal, remark: Callable[[str], None]
 
 
 def _original(goal: UnlearnGoal, run: PreparedRun) -> FrozenModel:
-    """The frozen model: the trained one without its adapters, or a copy."""
+    """The frozen original: the trained model without its adapters, or a copy."""
     plan, built, root, settings = run.plan, run.built, run.root, run.settings
     if built.adapters is not None and goal.original is None:
         return FrozenModel(root, lambda: adapters_off(root))
@@ -184,10 +184,10 @@ def _original(goal: UnlearnGoal, run: PreparedRun) -> FrozenModel:
 def forgotten(
     sources: Sequence[Source], corpora: Sequence[Corpus], length: int, seed: int
 ) -> Blend:
-    """Rows of whole documents.
+    """Rows of uncut documents.
 
     Raises:
-        SynthError: a source holds none.
+        SynthError: a source has none.
     """
     packers = []
     for source, corpus in zip(sources, corpora, strict=True):
@@ -201,13 +201,13 @@ def packer_of(corpus: Corpus, length: int, seed: int) -> WholePacker:
     """Rows of a corpus to forget.
 
     Raises:
-        ValueError: it holds no documents.
+        ValueError: it has no documents.
     """
     return WholePacker(corpus.tokens, corpus.starts, length, seed, corpus.learned)
 
 
 def first_texts(corpus: Corpus) -> Corpus:
-    """Of a corpus of pairs the first text of each."""
+    """The first text of each pair of a corpus."""
     assert corpus.learned is not None
     second = np.zeros(len(corpus.tokens) + 1, np.int64)
     second[np.flatnonzero(corpus.learned == SECOND)] = 1
@@ -235,10 +235,10 @@ def _whole(corpora: Sequence[Corpus], length: int) -> WholePacker:
 
 
 def rows_of(goal: UnlearnGoal, settings: Settings, processes: int) -> dict[str, int]:
-    """Rows of a step by stream, what is forgotten first; a stream without weight gives none.
+    """Rows of a step by stream, forget first; without streams of weight 0.
 
     Raises:
-        UsageError: there are too few for both.
+        UsageError: too few rows for both streams.
     """
     weights = goal.how.weights
     if not weights.forget:
@@ -265,16 +265,16 @@ def streams_of(
 ) -> list[RowStream]:
     """The streams of a run.
 
-    With a budget of tokens it ends after as many rows as hold them, of what is forgotten (of replay
-    where nothing is); else with the passes over the stream that ends first. The last step may be smaller.
+    A budget of tokens counts the forget stream (replay without one); otherwise the run ends with the passes
+    over the stream that ends first. The last step may be smaller.
 
     Args:
-        rows: of a step by stream; names: of the sources of each; tokens: of one pass over what is
-            forgotten.
+        rows: of a step by stream; names: of each stream's sources; tokens: of one pass over the forget
+            stream.
     """
     lengths = {FORGET: goal.context, REPLAY: plan.context}
     if plan.tokens:
-        first = next(iter(rows))  # what is forgotten comes first
+        first = next(iter(rows))  # forget comes first
         length = tokens / blends[FORGET].rows_of(1) if first == FORGET else plan.context
         limits = {first: max(1, round(plan.tokens / length))}
     else:
@@ -294,7 +294,7 @@ def _shared(
     good: Sequence[Corpus],
     remark: Callable[[str], None],
 ) -> dict[str, int]:
-    """How many documents to forget are in replay or validation too, by source."""
+    """Counts documents to forget that are also in replay or validation, by source."""
     known = {document for corpus in bad for document in _documents(corpus)}
     shared = {}
     for source, corpus in zip(others, good, strict=True):

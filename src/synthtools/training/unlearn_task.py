@@ -1,7 +1,7 @@
 """Unlearning as a task of the loop: a stream to forget, a stream to keep, and the original model.
 
-A step is drawn from both streams. What is to be forgotten comes as whole documents, as some losses
-are of documents; what is replayed comes packed, as in training.
+Each step uses both streams. Documents to forget are not cut, because some losses are per document; replay is
+packed as in training.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class StreamRows(NamedTuple):
     Attributes:
         stream: its name.
         data: the rows.
-        documents: int64 [places], each place's document, numbered from 0; None unless needed.
-        documents_here: how many these rows hold.
-        tokens, all_documents: of this stream's part of the whole step, all ranks.
+        documents: int64 [places], each position's document, numbered from 0; None unless needed.
+        documents_here: number of documents in these rows.
+        tokens, all_documents: of this stream in the whole step, all ranks.
         step_tokens: of the whole step, both streams.
     """
 
@@ -66,12 +66,12 @@ class UnlearnTask:
     """Forgets one stream and keeps the other.
 
     Attributes:
-        root: the module that is trained.
+        root: the trained module.
         original: the frozen model.
-        how: method, weights, direction of the divergence.
-        streams: ``forget``, ``replay`` or both: those that the weights ask for.
-        micro_rows: of one pass of one rank.
-        paired: compare replay with the original's own loss on the same rows, each step.
+        how: method, weights, direction of the KL.
+        streams: ``forget``, ``replay`` or both, as the weights require.
+        micro_rows: rows per forward pass of one rank.
+        paired: report each step the rise of the replay loss over the original's on the same rows.
         names: ``original_nll`` is that of the original on the same rows of replay.
     """
 
@@ -124,7 +124,7 @@ class UnlearnTask:
             total, value, seen = self._forget(piece, weights["forget"])
         else:
             total, value, seen = self._replay(piece, weights["replay"], weights["kl"])
-        # So that the sum over the step's tokens, divided by them, is the whole loss.
+        # So that the sum over the step's tokens, divided by their number, is the loss.
         seen["loss"] = (value.double() * piece.step_tokens, micro.tokens)
         sums = torch.zeros(len(self.names), 2, dtype=torch.float64, device=total.device)
         for name, (amount, count) in seen.items():
@@ -143,7 +143,7 @@ class UnlearnTask:
             if self.how.pairs and piece.documents is not None:
                 odds = odds[
                     piece.documents % 2 == 0
-                ]  # of what is forgotten, not of what is preferred
+                ]  # of the answers to forget, not the preferred ones
         elif isinstance(objective, LoweredLabel):
             none = torch.zeros_like(data.weights)
             of_kl = torch.full_like(data.weights, weight / piece.tokens)
@@ -171,11 +171,10 @@ class UnlearnTask:
     def _forget_documents(
         self, piece: StreamRows, weight: float, objective: DocumentObjective
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The gradient of a document's loss is that of its ln π, times dL/d ln π: first ln π is
-        computed, then ascent with that weight.
+        """Document losses: computes ln π first, then gradient ascent with the weight dL/d ln π.
 
         Returns:
-            What is minimised, the loss of each document, the log-odds of each label.
+            The loss, the loss of each document, the log-odds of each label.
         """
         data, documents = piece.data, piece.documents
         assert documents is not None
@@ -247,8 +246,8 @@ def _exp(value: float) -> float:
 
 
 def documents_of(batch: Rows) -> np.ndarray:
-    """The number of each place's document, among those with something to predict: int64 [rows,
-    length]; −1 elsewhere."""
+    """Index of each position's document, among documents with tokens to learn: int64 [rows, length]; −1
+    elsewhere."""
     starts = (batch.positions == 0).ravel()
     numbers = np.cumsum(starts).reshape(batch.positions.shape)
     learned = batch.labels != IGNORED
