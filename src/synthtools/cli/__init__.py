@@ -1,21 +1,21 @@
-"""The command line, once for all tools. No algorithm lives here.
+"""The command line of all tools, without algorithms.
 
-- ``app``: the tools by name; errors as exit codes
+- ``app``: the application; exit codes
 - ``commands``: a tool's options as a command, its help in sections
 - ``tool_descriptions``: tools and options for programs, as JSON
-- ``parameters``: how a field of a tool's options is named, explained, parsed and bounded
-- ``options``: the options that tools share, in groups that a tool's ``Options`` inherit
-- ``model_options``: the groups of options for language models
-- ``text_shape``: the text of chats and instructions
+- ``parameters``: an option's names, help, parsing and bounds, from a field of ``Options``
+- ``options``: shared options, in groups that a tool's ``Options`` inherit
+- ``model_options``: shared options for language models
+- ``text_shape``: the text field of chats and instructions
 - ``quantities``: ``8.4B``, ``512MB``, ``PATH=SHARE``, ``3%``: text to values
-- ``run_inputs``: what a run reads
-- ``run_journal``: what a run that may be killed keeps beside its output
-- ``run_progress``: what the progress bar of a run shows
-- ``run_remarks``: what a run says on stderr
+- ``run_inputs``: the inputs of a run
+- ``run_journal``: the journal of a resumable run
+- ``run_progress``: the progress of a run
+- ``run_remarks``: the remarks of a run on stderr
 - ``run``: one run of a tool: inputs, output, bad records, report, clean-up
-- ``training_run``: a run of ``train`` or ``unlearn``: its directory, its processes, its sources
+- ``training_run``: a run of ``train`` or ``unlearn``: directory, processes, sources
 - ``training_progress``: the line of each step, TensorBoard, Weights & Biases
-- ``publish``: a report kept in a file, drawn, shown at a terminal or printed as JSON
+- ``publish``: a report written to a file, plotted, and printed
 - ``terminal``: the progress bar, remarks, stdout
 - ``interrupts``: Ctrl-C, SIGTERM and SIGHUP
 """

@@ -1,6 +1,6 @@
-"""``synth``: the tools by name, and errors as exit codes.
+"""The application ``synth``, and its exit codes.
 
-0 done (also when the reader of a pipe is gone), 1 failed, 2 wrong usage, 130 interrupted.
+0 done (also if the reader of a pipe is gone), 1 failed, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ _ClickException = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "C
 
 
 def build(loaded: Collection[str] = TOOLS) -> typer.Typer:
-    """The command-line application: one command a tool.
+    """The command-line application, one command per tool.
 
     Args:
-        loaded: tools that are imported; the others have their summary alone, for ``synth --help``.
+        loaded: tools to import; the others have only a summary, for ``synth --help``.
     """
     app = typer.Typer(
         name="synth",
@@ -84,21 +84,21 @@ def build(loaded: Collection[str] = TOOLS) -> typer.Typer:
             app.command(tool, help=_summary(tool))(lambda: None)
             continue
         module = importlib.import_module(f"synthtools.tools.{tool.replace('-', '_')}")
-        # What stands behind a command to be run is that command's.
+        # Arguments after a command to run belong to that command.
         settings = {"ignore_unknown_options": True, "allow_interspersed_args": False}
         add(app, tool, module, context_settings=settings if tool == "warm" else None)
     return app
 
 
 def _summary(tool: str) -> str:
-    """The first paragraph of a tool's help, read from its source: imports are what start-up costs."""
+    """The first paragraph of a tool's help, read from its source without importing it."""
     path = Path(__path__[0], "tools", f"{tool.replace('-', '_')}.py")
     source = path.read_text(encoding="utf-8")
     return source.removeprefix('"""').partition("\n\n")[0].removesuffix('"""')
 
 
 def help_text(tool: str | None) -> str:
-    """What ``--help`` shows, of a tool or of all."""
+    """The text of ``--help``, of a tool or of ``synth``."""
     app: Any = typer.main.get_command(build([tool] if tool else []))
     context = app.context_class(app, info_name="synth", **app.context_settings)
     if tool is None:
@@ -113,14 +113,14 @@ def main() -> None:
     _hold_standard_streams()
     collect_rarely()
     signal.signal(signal.SIGTERM, _interrupt)
-    # A terminal that is closed; nohup means to go on.
+    # A closed terminal; under nohup the signal is ignored.
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, _interrupt)
     try:
         interrupts.listen()
         code = _run()
         interrupts.ended()
-    except KeyboardInterrupt:  # between one step and the other
+    except KeyboardInterrupt:  # outside of the tool's own handling
         code = 130
     if code == 130:
         code = interrupts.exit_code()
@@ -129,14 +129,14 @@ def main() -> None:
 
         disconnect()
     remove_unfinished()
-    # Whoever reads our stdout may be gone: the interpreter must not stumble over it at its exit.
+    # If the reader of stdout is gone, the interpreter must not fail at exit.
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    gc.freeze()  # a last search for cycles among all modules' objects takes a tenth of a second
-    # All is written. In the interpreter's own end nobody catches an interruption any more.
+    gc.freeze()  # a last garbage collection would take a tenth of a second
+    # Everything is written. During the interpreter's shutdown interrupts are not caught any more.
     for number in interrupts.SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda *_: os._exit(code))
@@ -144,13 +144,13 @@ def main() -> None:
 
 
 def _hold_standard_streams() -> None:
-    """Keeps the numbers of streams that are closed (``2>&-``) from the next files that are opened:
-    what libraries print would go into a file of data."""
+    """Opens closed standard streams (``2>&-``) on /dev/null: otherwise the next opened file would get their
+    descriptor, and with it the output of libraries."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")
 
@@ -166,10 +166,10 @@ def _run() -> int:
         return _wrong_usage(error)
     except KeyboardInterrupt:
         return 130
-    except OSError as error:  # nobody foresaw it, but it is the system's answer, no bug
+    except OSError as error:  # unforeseen, but an error of the system, not a bug
         place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         return _fail(error, 1, f"{place}{error.strerror or error}")
-    except Exception as error:  # a bug of ours, if it is not memory: still one line
+    except Exception as error:  # a bug, if it is not memory: still one line
         if _is_memory(error):
             return _fail(error, 1, "out of memory; use smaller batches or a smaller model")
         text = (str(error).splitlines() or [""])[0]
@@ -179,13 +179,13 @@ def _run() -> int:
 
 
 def _wrong_usage(error: Any) -> int:
-    """Tells what Click found wrong, with the names that are nearest to an unknown one."""
+    """Prints Click's error, with the names closest to an unknown one."""
     text = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
         print(text, file=sys.stderr)
         return 2
     context = getattr(error, "ctx", None)
-    # The parser of a tool's options knows no context.
+    # The parser of a tool's options has no context.
     named = sys.argv[1] if sys.argv[1:2] and sys.argv[1] in TOOLS else ""
     path = context.command_path if context else f"synth {named}".rstrip()
     name = getattr(error, "option_name", None)
@@ -201,14 +201,14 @@ def _wrong_usage(error: Any) -> int:
 
 
 def _is_memory(error: Exception) -> bool:
-    """Whether memory ran out, of the machine or of a GPU; torch need not be loaded to tell."""
+    """Whether memory ran out, on the machine or a GPU; without importing torch."""
     text = str(error)
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in text  # how torch tells on a CPU
+        or "can't allocate memory" in text  # torch on a CPU
         or "Cannot allocate memory" in text
-        or "failed to map segment" in text  # how the loader tells of a library
+        or "failed to map segment" in text  # the dynamic linker
     )
 
 

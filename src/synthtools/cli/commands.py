@@ -1,4 +1,4 @@
-"""Tools as Typer commands: a tool's module is its help, its ``Options`` and its ``run``."""
+"""Tools as Typer commands: from a tool's docstring (its help), ``Options`` and ``run``."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Command(TyperCommand):
 
 
 class ToolGroup(TyperGroup):
-    """The tools, each with its summary in full: Click cuts them at 45 characters."""
+    """The tools with full summaries, which Click would cut at 45 characters."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
@@ -76,7 +76,7 @@ def add(app: typer.Typer, tool: str, module: ModuleType, **settings: Any) -> Non
 
 
 def _run(module: ModuleType, given: dict[str, Any]) -> None:
-    """Runs a tool and shows its report, or the text that it makes."""
+    """Runs a tool and prints its report or text."""
     options = checked(module.Options, given, _flag)
     try:
         report = module.run(options)
@@ -94,7 +94,7 @@ def _flag(one: Parameter) -> str:
 
 
 def _typed(one: Parameter) -> inspect.Parameter:
-    """The parameter as Typer takes it: a flag, a string or several; we convert and check them."""
+    """The parameter for Typer: a flag, a string or several strings; ``parameters`` converts and checks them."""
     given = one.option
     text = given.help
     if given.bounds and given.min not in (0, 1):

@@ -1,10 +1,9 @@
 """Ctrl-C, SIGTERM and SIGHUP: a tool ends by itself, or is ended soon after.
 
-Python hears a signal only between two of its own steps; native code that computes for minutes (a
-tokenizer, a matrix product) puts that off. The C part of Python's handlers tells a small process, forked
-at the start, which counts time and signals. It asks first a thread to end the tool and remove what was
-begun; where native code keeps the interpreter's lock too, the C library ends it, and what was begun is
-removed by the next run.
+Python handles a signal only between bytecode instructions, so that native code that computes for minutes (a
+tokenizer, a matrix product) delays it. The C part of Python's handlers notifies a small process, forked at the
+start, which counts time and signals. It first asks a thread to end the tool and remove unfinished files; if
+native code also holds the interpreter lock, the C library ends the process, and the next run removes the files.
 """
 
 from __future__ import annotations
@@ -27,30 +26,30 @@ if TYPE_CHECKING:
     from synthtools.records.sink import Sink
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Seconds that a tool has to end by itself [ours]; more where it must end processes of its own.
+# Seconds for a tool to end by itself [ours]; more if it has to end child processes.
 _PATIENCE = 1.5
 _LONG_PATIENCE = 15.0
 _WITH_PROCESSES = ("ray", "vllm")
-# Seconds that the process has to end itself, before a harder way is taken [ours].
+# Seconds for the process to end itself, before it is ended from C [ours].
 _SOON = 0.2
 
-# Commands to the watching process, beside the numbers of signals.
+# Commands to the watching process, besides signal numbers.
 _EXCUSE, _NO_EXCUSE, _LONG = 253, 254, 255
 
 _telling = -1
 _watcher = 0
-# The reader of stdout has closed the pipe; that is not a failure.
+# The reader of stdout has closed the pipe, which is not a failure.
 _unread = False
 _undecided = threading.Lock()
 
 
 def excuse() -> None:
-    """The next signal is taken for a wish, which the tool fulfils in its own time."""
+    """Lets the tool handle the next signal itself, without a time limit."""
     _tell(_EXCUSE)
 
 
 def no_excuse() -> None:
-    """From now on every signal ends the tool."""
+    """Ends the tool on every signal from now on."""
     _tell(_NO_EXCUSE)
 
 
@@ -60,8 +59,8 @@ def _tell(word: int) -> None:
 
 
 def end_without_reader(sink: Sink | None) -> None:
-    """Interrupts the tool when the reader of its records goes away before there is one. A write tells
-    that too, but the first may be hours ahead."""
+    """Interrupts the tool if the reader of its records goes away before the first record. A write would
+    detect it too, but may be hours ahead."""
     if _watcher and sink is not None and sink.pipe is not None:
         threading.Thread(target=_end_unread, args=(sink,), name="reader", daemon=True).start()
 
@@ -69,7 +68,7 @@ def end_without_reader(sink: Sink | None) -> None:
 def _end_unread(sink: Sink) -> None:
     global _unread
     poll = select.poll()
-    poll.register(sink.pipe or 0, 0)  # always reported: that the other end is closed
+    poll.register(sink.pipe or 0, 0)  # POLLERR, a closed other end, is always reported
     if poll.poll():
         with _undecided:
             if sink.pipe is not None:
@@ -78,17 +77,17 @@ def _end_unread(sink: Sink) -> None:
 
 
 def ended() -> None:
-    """The tool has ended: no reader that goes away ends it any more."""
+    """Records that the tool has ended, so that a vanished reader no longer interrupts it."""
     _undecided.acquire()
 
 
 def exit_code() -> int:
-    """Of a tool that was interrupted."""
+    """The exit code of an interrupted tool."""
     return 0 if _unread else 130
 
 
 def listen() -> None:
-    """Hears signals from now on, beside the handlers that are set."""
+    """Starts watching signals, in addition to the installed handlers."""
     global _telling, _watcher
     heard, telling = os.pipe()
     asked, asking = os.pipe()
@@ -110,7 +109,7 @@ def listen() -> None:
 
 
 def release() -> None:
-    """Leaves signals to the handlers that are set, as in a tool that hands them on."""
+    """Stops watching, for a tool that forwards signals."""
     global _watcher
     watcher, _watcher = _watcher, 0
     if watcher:
@@ -120,7 +119,7 @@ def release() -> None:
 
 
 def _deaf() -> None:
-    """In a forked child too, whose signals are not the program's."""
+    """Stops watching in a forked child, whose signals are its own."""
     global _telling, _watcher
     if _telling >= 0:
         signal.set_wakeup_fd(-1)
@@ -132,7 +131,7 @@ os.register_at_fork(after_in_child=_deaf)
 
 
 def _end_when(asked: int) -> None:
-    """Ends the program with the second word, or when it has had its time."""
+    """Ends the program on the second message, or after the time limit."""
     if not os.read(asked, 1):
         return  # released
     busy = any(name in sys.modules for name in _WITH_PROCESSES)
@@ -145,14 +144,14 @@ def _end_when(asked: int) -> None:
     os._exit(exit_code())
 
 
-# What the C library reads and writes; it must stay where it is.
+# Memory of the C library's request, which must not move.
 _request = ctypes.create_string_buffer(1024)
 _byte = ctypes.create_string_buffer(1)
 
 
 def _exit_at_byte(last: int) -> None:
-    """Has the C library call _exit(130) as soon as a byte can be read, in a thread that needs no lock
-    of Python's: aio_read with a notification by SIGEV_THREAD (2), as 64-bit Linux lays it out."""
+    """Makes the C library call _exit(130) when a byte can be read, in a thread without the interpreter lock:
+    aio_read with a notification by SIGEV_THREAD (2), in the layout of 64-bit Linux."""
     if not sys.platform.startswith("linux") or ctypes.sizeof(ctypes.c_void_p) != 8:
         return
     library = ctypes.CDLL(None)
@@ -164,10 +163,10 @@ def _exit_at_byte(last: int) -> None:
 
 
 def _watch(program: int, heard: int, asking: int, ending: int) -> None:
-    """Ends the program some time after a signal; ends with it."""
+    """The watching process: ends the program some time after a signal, and exits with it."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    # It holds nothing of the program's open: pipes would seem to go on.
+    # Close the program's files, so that its pipes end with it.
     null = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(null, stream)

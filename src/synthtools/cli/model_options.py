@@ -1,4 +1,4 @@
-"""The options of tools that use a language model, in groups that a tool's ``Options`` inherit."""
+"""Shared options for language models, in groups that a tool's ``Options`` inherit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _devices(text: str) -> str:
 
 @dataclass(frozen=True)
 class Cached(Group):
-    """Where answers are kept for other runs."""
+    """The cache of answers and scores."""
 
     group = "Model"
     cache: str | None = option(
@@ -43,7 +43,7 @@ class Cached(Group):
     )
 
     def opened_cache(self) -> ValueCache | None:
-        """The cache; raises SynthError where it cannot be written."""
+        """The cache; raises SynthError if it cannot be written."""
         from synthtools.records.value_cache import ValueCache
 
         return None if self.cache is None else ValueCache(Path(self.cache))
@@ -51,7 +51,7 @@ class Cached(Group):
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel(Group):
-    """Which model, and how it runs here, in this process; for options that inherit ``Jobs`` too."""
+    """A model in this process; for options that also inherit ``Jobs``."""
 
     if TYPE_CHECKING:
         jobs: int | None
@@ -103,19 +103,19 @@ class LoadedModel(Group):
     )
 
     def settings(self, name: str | None = None) -> ModelSettings:
-        """The options as ``lm`` takes them.
+        """The options as settings for ``lm``.
 
         Args:
             name: another model than the option's.
 
         Raises:
-            UsageError: the options do not go together.
+            UsageError: the options contradict each other.
         """
         from synthtools.lm.model_name import ModelName
         from synthtools.lm.model_settings import ModelSettings
 
         model = ModelName(name or self.model, self.revision, self.tokenizer)
-        if not getattr(self, "server", None):  # a server's models have names of its own
+        if not getattr(self, "server", None):  # a server's models have their own names
             model.refuse_absent()
         return ModelSettings(
             model,
@@ -131,7 +131,7 @@ class LoadedModel(Group):
 
 @dataclass(frozen=True)
 class LocalModel(LoadedModel):
-    """A model that goes over texts in windows."""
+    """A model with overlapping windows over texts."""
 
     stride: int | None = option(
         None,
@@ -149,7 +149,7 @@ class LocalModel(LoadedModel):
 
 @dataclass(frozen=True)
 class VectorModel(LocalModel):
-    """The model that gives vectors; ``--vector-model`` as in other tools, too."""
+    """The model for vectors; also as ``--vector-model``, as in other tools."""
 
     model: str = option(
         "builtin",
@@ -165,7 +165,7 @@ class VectorModel(LocalModel):
 
 @dataclass(frozen=True)
 class Traffic(Group):
-    """How servers are asked; the limits hold for all servers and models of a run together."""
+    """Limits of requests to servers, for all servers and models of a run together."""
 
     group = "Servers"
     api_key_file: Any = option(
@@ -208,7 +208,7 @@ class Traffic(Group):
     )
 
     def traffic(self) -> ServerTraffic:
-        """The options as ``lm`` takes them."""
+        """The options as settings for ``lm``."""
         from synthtools.lm.generation import ServerTraffic
 
         return ServerTraffic(
@@ -224,7 +224,7 @@ class Traffic(Group):
 
 @dataclass(frozen=True)
 class Engine(LoadedModel, Traffic):
-    """What runs a language model."""
+    """The backend of a language model."""
 
     backend: Literal["auto", "torch", "vllm", "server"] = option(
         "auto",
@@ -271,12 +271,12 @@ class Engine(LoadedModel, Traffic):
 
 @dataclass(frozen=True)
 class Model(Engine, LocalModel):
-    """Which language model, and what runs it."""
+    """A language model and its backend."""
 
 
 @dataclass(frozen=True)
 class Models(Model):
-    """Like ``Model``, but several may be named, to be compared."""
+    """Like ``Model``, with several models to compare."""
 
     model: list[str] | None = option(  # type: ignore[assignment]
         None,
@@ -289,7 +289,7 @@ class Models(Model):
     )
 
     def names(self) -> list[str]:
-        """The models asked for."""
+        """The names of the models."""
         return self.model or ["builtin"]
 
     def settings(self, name: str | None = None) -> ModelSettings:

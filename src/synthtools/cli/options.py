@@ -1,4 +1,4 @@
-"""The options that tools share, in groups that a tool's ``Options`` inherit."""
+"""Shared options, in groups that a tool's ``Options`` inherit."""
 
 from __future__ import annotations
 
@@ -28,14 +28,13 @@ from synthtools.redaction import hidden
 if TYPE_CHECKING:
     from synthtools.scale.ray_cluster import RayCluster
 
-# Arguments of the running tool by option name; what a report says it was made with,
-# without secrets.
+# Arguments of the running tool by option name, as in its report, without secrets.
 ARGUMENTS: ContextVar[dict[str, Any]] = ContextVar("arguments")
 DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
 
 _O = TypeVar("_O", bound="Group")
 
-# Options that change where, when or how fast, but never which bytes a record becomes.
+# Options that never change the bytes of a record.
 NOT_DEFINING = frozenset(
     (
         *("output", "force", "resume", "report", "rejects", "rest", "removed"),
@@ -50,7 +49,7 @@ NOT_DEFINING = frozenset(
 
 @dataclass(frozen=True)
 class FileFormat(Group):
-    """What inputs are read as."""
+    """The format of inputs."""
 
     group = "Input"
     input_format: Literal["jsonl", "json", "csv", "tsv", "text"] | None = option(
@@ -67,7 +66,7 @@ class FileFormat(Group):
     )
     split: Literal["lines", "paragraphs"] | None = option(
         None,
-        help="Take each line, or each paragraph (blank lines part them), of plain text as a record.",
+        help="Make each line, or each paragraph (separated by blank lines), of plain text a record.",
     )
 
     def input_files(self) -> InputFormat:
@@ -77,7 +76,7 @@ class FileFormat(Group):
 
 @dataclass(frozen=True)
 class BadRecords(Group):
-    """What happens to bad records, and what a run shows on stderr."""
+    """Handling of bad records, and messages on stderr."""
 
     group = "Run"
     on_error: Literal["fail", "skip"] = option(
@@ -97,7 +96,7 @@ class BadRecords(Group):
 
 @dataclass(frozen=True)
 class Inputs(BadRecords, FileFormat):
-    """Where records come from and what happens to bad ones."""
+    """Inputs of records."""
 
     group = "Input"
     files: list[str] | None = operand(
@@ -137,7 +136,7 @@ class Picture(Group):
 
 @dataclass(frozen=True)
 class TextField(FileFormat):
-    """Which field holds the text."""
+    """The field with the text."""
 
     group = "Input"
     text_field: str = option(
@@ -150,7 +149,7 @@ class TextField(FileFormat):
 
 @dataclass(frozen=True)
 class ReportFile(Group):
-    """Where a report is kept."""
+    """The file of a report."""
 
     group = "Output"
     report: str | None = output_file(
@@ -160,7 +159,7 @@ class ReportFile(Group):
 
 @dataclass(frozen=True)
 class Json(Group):
-    """The form of a report on stdout."""
+    """The format of a report on stdout."""
 
     group = "Output"
     json_output: bool = option(False, "--json", help="Print the report as JSON even at a terminal.")
@@ -178,7 +177,7 @@ class Report(ReportFile, Json):
 
 @dataclass(frozen=True)
 class Output(ReportFile):
-    """Where records go."""
+    """The output of records."""
 
     group = "Output"
     output: str | None = option(
@@ -219,7 +218,7 @@ class Output(ReportFile):
         return False
 
     def takes_output(self) -> bool:
-        """Whether there are records to write, possibly beside a report."""
+        """Whether the tool writes records."""
         return not self.prints_report()
 
     def check(self) -> None:
@@ -233,7 +232,7 @@ class Output(ReportFile):
 
 @dataclass(frozen=True)
 class Seed(Group):
-    """Randomness."""
+    """The random seed."""
 
     group = "Run"
     seed: int = option(
@@ -247,7 +246,7 @@ class Seed(Group):
 
 @dataclass(frozen=True)
 class Jobs(Group):
-    """Use of this machine."""
+    """Cores of this machine."""
 
     group = "Run"
     ray: ClassVar[str | None] = None
@@ -256,11 +255,11 @@ class Jobs(Group):
     )
 
     def workers(self) -> int:
-        """How many cores to use."""
+        """Number of cores to use."""
         return self.jobs or cores()
 
     def cluster(self) -> RayCluster | None:
-        """The Ray cluster that the work goes to, None for this machine's cores."""
+        """The Ray cluster for the work, None for this machine."""
         if self.ray is None:
             return None
         from synthtools.scale.ray_cluster import connect
@@ -270,7 +269,7 @@ class Jobs(Group):
 
 @dataclass(frozen=True)
 class Workers(Jobs):
-    """Use of this machine, or of a cluster."""
+    """Cores of this machine, or a cluster."""
 
     ray: str | None = option(  # type: ignore[misc]
         None,
@@ -281,13 +280,13 @@ class Workers(Jobs):
 
 
 def checked(kind: type[_O], given: Mapping[str, Any], called: Callable[[Parameter], str]) -> _O:
-    """A tool's options from what a user gave; the run's report shows them as they were given.
+    """A tool's options from the given values, which the run's report shows as given.
 
     Args:
-        called: the user's name of a parameter, for errors.
+        called: returns the user's name of a parameter, for errors.
 
     Raises:
-        UsageError: a value is refused, or options do not go together.
+        UsageError: a value is invalid, or options contradict each other.
     """
     given_values = values(parameters(kind), given, called)
     ARGUMENTS.set(
@@ -303,8 +302,8 @@ def checked(kind: type[_O], given: Mapping[str, Any], called: Callable[[Paramete
 def claim_outputs(
     kind: type[Group], given: Mapping[str, Any], called: Callable[[Parameter], str]
 ) -> AbstractContextManager[None]:
-    """Claims what a tool writes beside its output (see ``claimed``); nothing in a process that
-    torchrun started beside the first, which writes for all."""
+    """Claims the files that a tool writes beside its output (see ``claimed``); only on the first rank under
+    torchrun, which writes for all."""
     if rank_and_size()[0] > 0:
         return nullcontext()
     named = {one: str(given.get(one.name) or "-") for one in parameters(kind)}
@@ -314,8 +313,8 @@ def claim_outputs(
 
 
 def _shown(value: Any, given: Any) -> Any:
-    """A value for a report: as it was given where JSON has no form of it; of ``@FILE``, and of values that have
-    an attribute ``shown``, what is in it."""
+    """A value for a report: as given if it has no JSON form; the content of ``@FILE``; the attribute
+    ``shown`` of values that have one."""
     if isinstance(value, quantities.NamedContent):
         return value.shown
     plain = (str, int, float, bool, type(None))

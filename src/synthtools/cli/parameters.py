@@ -1,10 +1,10 @@
-"""A field of a tool's options as it stands on the command line, in help and in a Python call.
+"""Fields of a tool's options, for the command line, help and Python calls.
 
     class Options(Inputs, Output):
         top: int = option(10, help="Show the N most frequent.", min=0)
 
-``parameters`` reads such a class; ``values`` checks and converts what a user gave, from the command
-line (strings) or from Python (strings or values).
+``parameters`` reads such a class; ``values`` checks and converts given values, from the command line (strings)
+or from Python (strings or values).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from synthtools.errors import UsageError
 
 @dataclass(frozen=True)
 class Option:
-    """How one field is named, explained, parsed and bounded.
+    """Names, help, parsing and bounds of a field.
 
     Attributes:
-        flags: its names on the command line; none for an operand. An option without a long one has
-            its field's: ``--text-field``.
-        metavar: what stands for its value in help; None for a flag, or the choices of a Literal.
-        parse: makes the value of a string; raises ValueError with the remedy.
+        flags: names on the command line; none for an operand. The default long name is that of the
+            field: ``--text-field``.
+        metavar: placeholder of the value in help; None for a flag, or the choices of a Literal.
+        parse: string → value; raises ValueError with a remedy.
         min, max: bounds of a number, inclusive.
-        commas: one value may hold several, separated by commas (outside quotes and brackets).
-        writes: it names a file that the tool writes beside its output.
+        commas: a value may be a list separated by commas (outside of quotes and brackets).
+        writes: whether it names a file that the tool writes beside its output.
     """
 
     flags: tuple[str, ...]
@@ -50,7 +50,7 @@ class Option:
 
     @property
     def bounds(self) -> str:
-        """The bounds in words, empty where there are none."""
+        """The bounds in words, empty without."""
         if self.min is not None and self.max is not None:
             return f"{self.min:,} to {self.max:,}"
         if self.min is not None:
@@ -59,17 +59,17 @@ class Option:
 
 
 def option(default: Any, *flags: str, help: str, **more: Any) -> Any:  # noqa: A002 (what Typer calls it)
-    """A field that has names on the command line; a default of ``...`` for one that must be given."""
+    """An option; a default of ``...`` for a required one."""
     return _field(default, Option(flags, help, **more))
 
 
 def output_file(*, help: str) -> Any:  # noqa: A002
-    """A field that names a file which the tool writes beside its output."""
+    """An option that names a file which the tool writes beside its output."""
     return _field(None, Option((), help, "FILE", writes=True))
 
 
 def operand(default: Any, *, metavar: str, help: str, **more: Any) -> Any:  # noqa: A002
-    """A field that stands on the command line without a name."""
+    """A positional argument."""
     return _field(default, Option((), help, metavar, show_default=False, named=False, **more))
 
 
@@ -83,10 +83,10 @@ class Parameter:
     """A field of an options class, its annotation resolved.
 
     Attributes:
-        type: of one value: bool, int, float, str, or whatever ``option.parse`` makes.
-        choices: the allowed strings, empty where any is.
-        many: it takes several values.
-        default: ``dataclasses.MISSING`` where the user must give one.
+        type: of one value: bool, int, float, str, or the result of ``option.parse``.
+        choices: the allowed strings, empty for any.
+        many: whether it takes several values.
+        default: ``dataclasses.MISSING`` if required.
         group: heading of its section in the help; None for a tool's own options.
     """
 
@@ -104,7 +104,7 @@ class Parameter:
 
     @property
     def flag(self) -> str:
-        """Its long name on the command line, as errors call it."""
+        """Its long name on the command line, as in errors."""
         flags = self.option.flags
         return next((f for f in flags if f.startswith("--")), self.option.metavar or self.name)
 
@@ -115,13 +115,13 @@ class Parameter:
         return self.option.metavar or "|".join(self.choices) or self.name.upper()
 
     def value(self, given: Any, called: str) -> Any:
-        """The value of what a user gave.
+        """Converts and checks a given value.
 
         Args:
             called: the user's name of the parameter, for the error.
 
         Raises:
-            UsageError: it has no such value.
+            UsageError: the value is invalid.
         """
         if given is None:
             return None
@@ -156,7 +156,7 @@ class Parameter:
 
 
 def _number(given: Any, kind: type, option: Option) -> Any:
-    """Raises ValueError with what to write instead."""
+    """A number; raises ValueError with a remedy."""
     value = given
     if isinstance(given, str):
         try:
@@ -181,10 +181,10 @@ class Group:
     lines_only: ClassVar[bool] = False  # its report goes to stdout as lines, to a program too
 
     def check(self) -> None:
-        """Raises UsageError where options do not go together."""
+        """Raises UsageError if options contradict each other."""
 
     def prints_report(self) -> bool:
-        """Whether the tool ends in a report on stdout, not in records or files."""
+        """Whether the tool prints a report on stdout, instead of records or files."""
         return True
 
 
@@ -227,10 +227,10 @@ def _members(kind: Any) -> tuple[Any, ...]:
 def values(
     known: tuple[Parameter, ...], given: Mapping[str, Any], called: Callable[[Parameter], str]
 ) -> dict[str, Any]:
-    """What a user gave, checked and converted; what was not given keeps its default.
+    """The given values, checked and converted; others keep their default.
 
     Raises:
-        UsageError: a value is refused, or a parameter that needs one has none.
+        UsageError: a value is invalid, or a required parameter is missing.
     """
     parsed = {}
     for one in known:

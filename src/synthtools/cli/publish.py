@@ -1,4 +1,4 @@
-"""What becomes of a report: kept in a file, drawn, shown at a terminal or printed as JSON."""
+"""Output of a report: written to a file, plotted, shown at a terminal or printed as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUFFIXES = (".png", ".svg")
 
 
 def check_plot(path: str) -> None:
-    """Refuses, before any work, a name whose suffix tells no format, and a figure nobody can draw.
+    """Checks before any work that a figure can be drawn, and that its suffix names a format.
 
     Raises:
         UsageError
@@ -32,22 +32,22 @@ def check_plot(path: str) -> None:
 
 
 def require_figures(option: str, path: str) -> None:
-    """Raises SynthError where figures cannot be drawn, or not be written to ``path``."""
+    """Raises SynthError if figures cannot be drawn, or not written to ``path``."""
     if find_spec("matplotlib") is None:
         raise SynthError("figures need matplotlib: pip install 'synthtools[plot]'")
     require_folder(option, path)
 
 
 def require_folder(option: str, path: str) -> None:
-    """Raises SynthError where the directory that a file goes to does not exist."""
+    """Raises SynthError if the directory of a file does not exist."""
     if not Path(path).absolute().parent.is_dir():
         raise SynthError(f"{option} {path}: directory {Path(path).parent} does not exist")
 
 
 def draw(report: dict[str, Any], path: str | None) -> None:
-    """``--plot FILE`` of a tool: the figure of its report, where one was asked for.
+    """``--plot FILE`` of a tool: the figure of its report, if requested.
 
-    A report with nothing to plot is worth having all the same: that is a remark, no error.
+    A report with nothing to plot is a remark, not an error.
     """
     if path is None:
         return
@@ -60,7 +60,7 @@ def draw(report: dict[str, Any], path: str | None) -> None:
 
 
 def save_figure(drawn: Figure, path: str, force: bool = True) -> None:
-    """Draws a figure under a name, whole or not at all; its suffix tells the format."""
+    """Writes a figure atomically, in the format of the suffix."""
     from synthtools.reports.figures.render import render
 
     content = render(drawn, Path(path).suffix.lower()[1:], remark=terminal.remark)
@@ -68,11 +68,11 @@ def save_figure(drawn: Figure, path: str, force: bool = True) -> None:
 
 
 def publish(report: dict[str, Any], options: Any, lines: Sequence[str]) -> None:
-    """Keeps and draws a report where the options say, and prints it.
+    """Writes, plots and prints a report, as the options say.
 
     Args:
-        options: with ``report``, ``json_output`` and perhaps ``plot``.
-        lines: the report as a person reads it at a terminal.
+        options: with ``report``, ``json_output`` and possibly ``plot``.
+        lines: the report for a terminal.
     """
     keep(report, options)
     if options.lines_only:
@@ -82,14 +82,14 @@ def publish(report: dict[str, Any], options: Any, lines: Sequence[str]) -> None:
 
 
 def keep(report: dict[str, Any], options: Any) -> None:
-    """Writes ``report`` and draws ``plot`` of the options, where they are asked for."""
+    """Writes ``report`` and ``plot`` of the options, if given."""
     draw(report, getattr(options, "plot", None))
     if options.report:
         document.save(report, options.report)
 
 
 def show(report: dict[str, Any], as_json: bool, lines: Sequence[str]) -> None:
-    """The report on stdout: lines for a person at a terminal, JSON for everyone else."""
+    """Prints the report: lines at a terminal, otherwise JSON."""
     if as_json or sys.stdout is None or not sys.stdout.isatty():
         write_stdout(document.to_json(report))
     else:
@@ -97,5 +97,5 @@ def show(report: dict[str, Any], as_json: bool, lines: Sequence[str]) -> None:
 
 
 def write_lines(lines: Sequence[str]) -> None:
-    """Lines on stdout, without what a terminal obeys."""
+    """Prints lines without control characters."""
     write_stdout("".join(f"{hide(printable(line))}\n" for line in lines))

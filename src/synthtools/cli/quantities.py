@@ -1,4 +1,4 @@
-"""Quantities as people write them: ``8.4B`` (a count), ``512MB`` (bytes), ``1/8`` (a part)."""
+"""Parsing of quantities: ``8.4B`` (a count), ``512MB`` (bytes), ``1/8`` (a part)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BYTES = {
     "GIB": 2**30,
     "TIB": 2**40,
 }
-# No quantity has more digits, and the time to read a whole number grows with their square.
+# No quantity has more digits, and parsing takes quadratic time.
 _FORM = re.compile(r"([0-9]{1,50}+(?:\.[0-9]{1,50}+)?|\.[0-9]{1,50}+)\s*+([A-Za-z]*+)")
 
 _PROPORTION = re.compile(
@@ -55,7 +55,7 @@ def count(text: str) -> int:
 
 
 def count_or_zero(text: str) -> int:
-    """Like ``count``; 0 too."""
+    """Like ``count``, also 0."""
     return 0 if text.strip() == "0" else count(text)
 
 
@@ -113,7 +113,7 @@ def budget(text: str) -> Budget:
 
 
 class PathShare(NamedTuple):
-    """Records and the share that they get; None where none was named."""
+    """Records and their share, None if not given."""
 
     path: str
     share: Fraction | None
@@ -132,7 +132,7 @@ def path_share(text: str) -> PathShare:
     try:
         value = proportion(share) if equals else None
     except ValueError:
-        value = None  # the path has an equals sign of its own
+        value = None  # the equals sign belongs to the path
     if value is None:
         return PathShare(text, None)
     if value < 0:

@@ -34,7 +34,7 @@ from synthtools.reports import document
 
 
 class Run(RunInputs):
-    """One run of a tool, as a context: on any error nothing half-written is left.
+    """One run of a tool, a context manager: on any error unfinished outputs are removed.
 
         with Run("ppl", reading, writing, text_field="text") as run:
             run.write(annotate(run.batches(), model))
@@ -43,20 +43,19 @@ class Run(RunInputs):
     Args:
         tool: its name.
         writing: the output; None for tools that only report.
-        bar: show how much has been read; not for tools whose time goes elsewhere.
-        plot: the picture of the report that ``finish`` draws, None for none.
-        further: where more records go, and the option that names it; it stands when the output does.
-        check: given the first record of each input before any output is opened, to raise what is
-            wrong with it; by default the needed fields are asked for. ``check_beside``: likewise of
-            what lies beside.
-        journaled: the tool keeps what it has in a journal: a file can be resumed as a directory can.
+        bar: show a progress bar of the bytes read.
+        plot: the figure of the report that ``finish`` draws, None for none.
+        further: a second output of records, and the option that names it; completed with the output.
+        check: called with the first record of each input before any output is opened, to raise errors;
+            by default it checks the needed fields. ``check_beside``: likewise for the inputs beside.
+        journaled: the tool keeps a journal, so that a file can be resumed like a directory.
         reading, text_field, also_needed, beside, apart, inputs: see ``RunInputs``.
 
     Attributes:
         arguments: of the command line, by option name.
-        done: nothing is left to do (a resumed run that had ended).
-        sink, further: the outputs, None where there is none.
-        model: what the report says of the language model.
+        done: whether a resumed run had already finished.
+        sink, further: the outputs, None without.
+        model: the language model's entry in the report.
     """
 
     def __init__(
@@ -103,10 +102,10 @@ class Run(RunInputs):
         reading, writing = self._reading, self._writing
         if self._further is not None:
             self._check_further(*self._further)
-        if not reading.quiet and sys.stderr.isatty():  # like progress: no log depends on a cache
+        if not reading.quiet and sys.stderr.isatty():  # logs must not depend on a cache
             terminal.show_logged("synthtools.compiled")
         self._find(self._check, self._check_beside)
-        # First: to open a directory with --force empties it.
+        # First, because opening a directory with --force empties it.
         self.rejects = self._open_rejects()
         if writing is not None:
             job = self.job() if writing.resume or writing.output else {}
@@ -167,7 +166,7 @@ class Run(RunInputs):
         )
 
     def _open_further(self, writing: Output, output: str, option: str) -> Sink | None:
-        """One more place for records; its suffix decides the format, else ``--format`` does."""
+        """Opens a second output; its format is that of the suffix, otherwise of ``--format``."""
         if self.done:
             path = path_of(output)
             if not path.exists() or is_unfinished(path):
@@ -181,11 +180,11 @@ class Run(RunInputs):
             form_by_suffix(output)
             form = None
         except UsageError:
-            pass  # a directory, or a file whose format must be given
+            pass  # a directory, or a file that needs --format
         return self._opened(writing, output, form, self.job(), option)
 
     def _check_further(self, output: str, option: str) -> None:
-        """Raises UsageError where a further output is another output's place."""
+        """Raises UsageError if a further output overlaps another output."""
         assert self._writing is not None
         files = [name for name in (self._writing.report, self._reading.rejects) if name is not None]
         refuse_overlap(output, option, [self._writing.output, *files])
@@ -197,7 +196,7 @@ class Run(RunInputs):
 
     @property
     def resuming(self) -> bool:
-        """Whether an earlier run may have done a part."""
+        """Whether the run continues an earlier one."""
         return self._writing is not None and self._writing.resume
 
     def passes_on(self) -> bool:
@@ -211,19 +210,19 @@ class Run(RunInputs):
         reading = self._reading
         if reading.on_error == "fail":
             return Rejects()
-        if rank_and_size()[0] > 0:  # the first process of all tells and keeps them
+        if rank_and_size()[0] > 0:  # the first rank reports and writes them
             return Rejects(skip=True)
         if reading.rejects is None:
             return RemarkedRejects(skip=True)
         return Rejects(skip=True, file=AtomicFile(Path(reading.rejects), force=True))
 
     def job(self) -> dict[str, Any]:
-        """What defines the bytes of the output: tool, arguments, inputs."""
+        """Everything that determines the bytes of the output: tool, arguments, inputs."""
         arguments = {k: v for k, v in self.arguments.items() if k not in NOT_DEFINING}
         return {"tool": self.tool, "arguments": arguments, "inputs": self._inputs()}
 
     def write(self, batches: Iterable[Batch]) -> None:
-        """Passes batches to the output, without the records that an earlier run has finished."""
+        """Writes batches, without the records that an earlier run has finished."""
         assert self.sink is not None
         for batch in batches:
             left, _ = self._left(batch)
@@ -232,7 +231,7 @@ class Run(RunInputs):
                 self.count(len(left))
 
     def write_further(self, batch: Batch) -> None:
-        """Passes records to the further output, if there is one, likewise."""
+        """Writes records to the further output, if there is one, likewise."""
         if self.further is not None:
             left, _ = self._left(batch, self.further.resume_from)
             if len(left):
@@ -240,26 +239,26 @@ class Run(RunInputs):
 
     @property
     def totals(self) -> dict[str, int]:
-        """Sums of the tallies of all that the output holds, resumed shards included."""
+        """Sums of the tallies of all records in the output, resumed shards included."""
         return self.sink.totals if self.sink else {}
 
     def finish(self, result: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Makes the output stand, tells what was skipped, writes ``--report``, draws ``--plot``.
+        """Completes the output, reports skipped records, writes ``--report`` and ``--plot``.
 
         Args:
             result: the tool's own numbers.
 
         Returns:
-            The whole report.
+            The full report.
         """
         self._stack.close()
-        # A disk too full for the rejects must not leave a finished output.
+        # If the disk is too full for the rejects, the output must not be completed.
         if self.rejects.file is not None:
             self.rejects.file.settle()
         sinks = self._sinks()
         for sink in sinks if len(sinks) > 1 else ():
             sink.settle()
-        for sink in reversed(sinks):  # a run whose output has ended needs no further one
+        for sink in reversed(sinks):  # the output last: it marks the run as finished
             sink.finish()
         if self.rejects.file is not None:
             self.rejects.file.commit()

@@ -1,4 +1,4 @@
-"""What a run reads: its inputs, the records in them that a tool can use, and the inputs beside them."""
+"""The inputs of a run: valid records, and further inputs read beside them."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ _R = TypeVar("_R")
 
 
 class RunInputs:
-    """The inputs of a run, for ``Run`` to inherit.
+    """The inputs of a run; base class of ``Run``.
 
     Args:
-        reading: inputs and the fate of bad records.
-        text_field: the field that every record needs; None where no text is needed.
+        reading: inputs and handling of bad records.
+        text_field: the field that every record needs; None if no text is needed.
         also_needed: further text fields, each with the option that names it.
         beside: other files or directories whose records are read along with the inputs.
-        apart: the inputs stand for themselves (corpora that are compared): one file may be in two.
-        inputs: whether the tool has inputs besides; else not even stdin is one. Or the inputs, as shards.
+        apart: whether the inputs are separate corpora, so that a file may occur in two.
+        inputs: whether the tool has inputs; otherwise stdin is not read either. Or the inputs, as shards.
 
     Attributes:
-        progress: how far the run is.
-        rejects: where bad records go.
+        progress: of the run.
+        rejects: handler of bad records.
         shards: the inputs; shards_beside: of the inputs beside them.
     """
 
@@ -69,7 +69,7 @@ class RunInputs:
         self._beside = beside
         self._apart = apart
         self._given = inputs
-        self._resume_from = 0  # records that an earlier run has finished
+        self._resume_from = 0  # records finished by an earlier run
         self._stack = ExitStack()
 
     def _find(
@@ -77,7 +77,7 @@ class RunInputs:
         check: Callable[[Batch], object] | None,
         check_beside: Callable[[Batch], object] | None,
     ) -> None:
-        """Finds the inputs and looks at the first record of each."""
+        """Finds the inputs and checks the first record of each."""
         reading = self._reading
         given = self._given
         self.shards = find_shards(reading.files) if given is True else list(given or ())
@@ -100,7 +100,7 @@ class RunInputs:
 
     @cached_property
     def text_field(self) -> str:
-        """The field with the text, or its path in chats and instructions; empty without one."""
+        """The field with the text, or its path in chats and instructions; empty without."""
         shaped = self._named_field and isinstance(self._reading, ShapedText)
         return self._reading.text_of(self.shards) if shaped else self._named_field or ""
 
@@ -111,11 +111,11 @@ class RunInputs:
         ]
 
     def passes_on(self) -> bool:
-        """Whether whole records are kept or written."""
+        """Whether complete records are needed."""
         return self.rejects.file is not None
 
     def rejects_of(self, again: bool) -> Rejects:
-        """Where bad records go: reported and kept by the first pass over the inputs alone."""
+        """The handler of bad records, which reports them only in the first pass over the inputs."""
         return Rejects(skip=True) if again else self.rejects
 
     def records(
@@ -124,7 +124,7 @@ class RunInputs:
         again: bool = False,
         shards: list[Shard] | None = None,
     ) -> Iterator[Batch]:
-        """All records that have the needed fields, those that are done included.
+        """All records with the needed fields, including finished ones.
 
         Args:
             shards: other shards than the inputs.
@@ -136,7 +136,7 @@ class RunInputs:
             yield self._require(batch, rejects)
 
     def _require(self, batch: Batch, rejects: Rejects | None = None) -> Batch:
-        """The records that have the needed fields."""
+        """The records with the needed fields."""
         texts = [(self.text_field, "--text-field")] if self.text_field else []
         for name, option in [*texts, *self._needed]:
             batch = require_text(batch, name, rejects or Rejects(), option)
@@ -145,17 +145,17 @@ class RunInputs:
     def counted(
         self, shards: Sequence[Shard], batches: Iterable[Batch], rejects: Rejects
     ) -> Iterator[Batch]:
-        """Batches of shards that the tool reads itself, counted as those of ``records`` are."""
+        """Batches of shards that the tool reads itself, counted like those of ``records``."""
         return self._counts.counted(shards, batches, rejects)
 
     def _left(self, batch: Batch, resume_from: int | None = None) -> tuple[Batch, int]:
-        """The records of a batch that no earlier run has finished, and how many one has."""
+        """The records of a batch that are not finished, and the number of finished ones."""
         begin = self._resume_from if resume_from is None else resume_from
         done = int((batch.ordinals < begin).sum())
         return batch.take(range(done, len(batch))) if done else batch, done
 
     def batches(self, batch_bytes: int | None = None) -> Iterator[Batch]:
-        """The sound records that are still to be done, in input order."""
+        """The valid records that are not finished, in input order."""
         for batch in self.records(batch_bytes):
             left, _ = self._left(batch)
             if len(left):
@@ -166,17 +166,17 @@ class RunInputs:
         assert self.text_field
         keys = RecordKeys()
         for batch in self.records(batch_bytes):
-            # Records that are done count too: they tell equal texts apart.
+            # Finished records count too: they distinguish equal texts.
             all_keys = keys.of(batch.column(ID_FIELD), batch.column(self.text_field))
             left, done = self._left(batch)
             if len(left):
                 yield left, all_keys[done:]
 
     def groups(self) -> list[tuple[str, list[Shard]]]:
-        """The inputs as the user named them: (name, those of its shards that this run takes).
+        """The named inputs: (name, its shards in this run).
 
         Raises:
-            UsageError: two have one name.
+            UsageError: two have the same name.
         """
         names = self._reading.files or ["-"]
         refuse_namesakes(list(map(str, names)))
@@ -184,7 +184,7 @@ class RunInputs:
         groups = []
         for name in names:
             own = [STDIN_NAME] if name == STDIN else [shard.name for shard in find_shards([name])]
-            # With --shard the run takes neighbouring shards of all: of a name, some or none.
+            # With --shard the run has consecutive shards of all inputs: some or none of each name.
             count = 0
             for shard_name in own:
                 count += count < len(left) and left[count].name == shard_name
@@ -193,8 +193,8 @@ class RunInputs:
         return groups
 
     def twice(self, shards: list[Shard], files: bool = False) -> list[Shard]:
-        """The shards so that they can be read twice: stdin is kept on disk for the time being, and
-        where they must be ``files``, records of the calling program too."""
+        """The shards, such that they can be read twice: stdin is copied to disk, and with ``files``
+        in-memory records are copied too."""
         return [self._stack.enter_context(rereadable(shard, files)) for shard in shards]
 
     def worked(
@@ -210,14 +210,14 @@ class RunInputs:
         records: bool = True,
         texts: bool = False,
     ) -> Iterator[BlockResult[_R]]:
-        """The sound records and what ``work`` makes of them, on all cores or on a cluster (see
+        """The valid records and the results of ``work`` on them, on all cores or on a cluster (see
         records.map_threads and records.map_ray).
 
         Args:
             shards: other shards than the inputs.
-            again: the shards have been read before; their bad records have been reported.
-            fields: other fields whose values will be asked for.
-            records: the whole records will be asked for; texts: their texts will.
+            again: the shards have been read before, and their bad records reported.
+            fields: other fields that are needed.
+            records: whether complete records are needed; texts: whether texts are.
         """
         from synthtools.records.map_threads import BlockTask, map_records
 
@@ -238,8 +238,8 @@ class RunInputs:
         return self._counts.counted(inputs, results, rejects, lambda one: one.batch)
 
     def recalled(self, jobs: Jobs) -> RereadRecords | None:
-        """What finds records of the inputs again on a cluster, so that they need not be kept while
-        it is not known which are wanted; None where they must be."""
+        """Reads records of the inputs again on a cluster, so that they need not be kept until the selection is
+        known; None if they must be kept."""
         cluster = jobs.cluster()
         if cluster is None:
             return None
@@ -251,9 +251,9 @@ class RunInputs:
         return RereadRecords(self.shards, partial(map_ray.picked, cluster=cluster))
 
     def batches_beside(self) -> Iterator[Batch]:
-        """The records of what is named ``beside``."""
+        """The records of the inputs ``beside``."""
         return read(self.shards_beside, Rejects())
 
     def count(self, records: int) -> None:
-        """Counts records for the progress bar, and for the report where they are read elsewhere."""
+        """Counts records for the progress bar, and for the report if they are read elsewhere."""
         self.progress.records += records

@@ -1,4 +1,4 @@
-"""The journal of a run that may be killed: what it has computed, beside its output."""
+"""The journal of a resumable run: computed values, beside its output."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _ANSWERS = ".answers.jsonl"
 
 
 def answers_beside(file: Path) -> Path:
-    """Where the answers of a run that writes a file are kept."""
+    """The journal of answers for an output file."""
     return file.with_name(f".{file.name}{_ANSWERS}")
 
 
 def answer_journal(
     sink: Sink | None, job: dict[str, Any], stack: ExitStack, *, resume: bool, force: bool
 ) -> ValueJournal | None:
-    """Answers of models, kept in the directory or beside the file that a run writes until it is complete; None
-    where no file can be appended to. Errors: see ``open_journal``."""
+    """The journal of models' answers, in the output directory or beside the output file until it is complete;
+    None for outputs without a local file. Errors: see ``open_journal``."""
     if isinstance(sink, DirectorySink) and isinstance(sink.folder, Path):
         path, output = sink.folder / _ANSWERS, sink.folder
     elif isinstance(sink, FileSink) and isinstance(sink.path, Path):
@@ -47,14 +47,14 @@ def open_journal(
     resume: bool,
     force: bool,
 ) -> ValueJournal:
-    """The journal at ``path``, closed by ``stack``.
+    """Opens the journal at ``path``; ``stack`` closes it.
 
     Args:
-        kept: what the values are, in the plural; job: what they belong to (see ``Run.job``).
+        kept: the values' name, in the plural; job: see ``Run.job``.
 
     Raises:
-        OutputExistsError: an earlier run left values that are neither taken up nor dropped.
-        SynthError: what is to be taken up belongs to another job.
+        OutputExistsError: an earlier run left values, and neither resume nor force is given.
+        SynthError: the values belong to another job.
     """
     if not (resume or force) and ValueJournal.holds_values(path):
         raise OutputExistsError(

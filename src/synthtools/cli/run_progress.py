@@ -1,4 +1,4 @@
-"""How far a run is: what its progress bar shows, and how many records were read of each input."""
+"""The progress of a run, and counts of the records read from each input."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class RunProgress:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
         shards: the inputs.
         records: done so far.
-        scoring: how far the run's model is; None where bytes tell enough.
+        scoring: the progress of the run's model; None to show bytes only.
     """
 
     def __init__(self) -> None:
@@ -39,16 +39,16 @@ class RunProgress:
         return time.monotonic() - self._start
 
     def stage(self, words: str | Callable[[], str], total: int | None = None) -> None:
-        """What is shown from now on, in place of the bytes that were read.
+        """Starts a stage, shown instead of the bytes read.
 
         Args:
-            words: what is done; total: of ``advance``, None where it is not known.
+            words: its description; total: of ``advance``, None if unknown.
         """
         self._staged = 0
         self._stage = (lambda: words) if isinstance(words, str) else words, total
 
     def advance(self, done: int) -> None:
-        """So much more of the stage is done."""
+        """Advances the stage."""
         self._staged += done
 
     def state(self) -> tuple[int, int | None, str]:
@@ -72,10 +72,10 @@ _T = TypeVar("_T")
 
 
 class InputCounts:
-    """The records of inputs, bad ones too; those that are read several times count once.
+    """Counts of the records of inputs, bad ones included; repeated reads count once.
 
     Args:
-        inputs: the shards whose records count.
+        inputs: the shards to count.
     """
 
     def __init__(self, inputs: Sequence[Shard]) -> None:
@@ -89,7 +89,7 @@ class InputCounts:
 
     @property
     def empty(self) -> list[str]:
-        """Names of the inputs that were read to their end without a record."""
+        """Names of inputs without records."""
         return [name for name in self._inputs if name in self._empty]
 
     def counted(
@@ -99,7 +99,7 @@ class InputCounts:
         rejects: Rejects,
         batch_of: Callable[[Any], Batch] = lambda batch: batch,
     ) -> Iterator[_T]:
-        """What comes of one reading of shards, passed on while it is counted."""
+        """Counts the records of one pass over shards while passing them on."""
         names = {shard.name for shard in shards}.intersection(self._inputs)
         seen: Counter[str] = Counter()
         source, before = "", rejects.early
@@ -110,9 +110,9 @@ class InputCounts:
             if source in names:
                 self._read[source] = max(self._read[source], seen[source])
             yield item
-            before = rejects.early  # what users of the records found wrong has been counted
+            before = rejects.early  # bad records found later have been counted already
         seen[source] += rejects.early - before
         if source in names or not source:
             self._read[source] = max(self._read[source], seen[source])
-        if not rejects.early:  # else it may be that all of its records are bad
+        if not rejects.early:  # otherwise all of its records may be bad
             self._empty |= names - seen.keys()

@@ -1,4 +1,4 @@
-"""What a run says on stderr, also of bad records that no file keeps."""
+"""The remarks of a run on stderr, also about bad records without a rejects file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from synthtools.records.rejects import Rejects
 
 
 def tell_skipped(rejects: Rejects, file: str | None) -> None:
-    """Tells how many records were bad, and why."""
+    """Reports the number of bad records, by reason."""
     if rejects.count:
         reasons = ", ".join(f"{n} × {why}" for why, n in rejects.reasons.most_common(3))
         more = " …" if len(rejects.reasons) > 3 else ""
@@ -20,21 +20,21 @@ def tell_skipped(rejects: Rejects, file: str | None) -> None:
 
 
 def tell_empty(names: Sequence[str]) -> None:
-    """Tells of inputs without a record."""
+    """Reports inputs without records."""
     if names:
         more = f" and {len(names) - 3:,} others" if len(names) > 3 else ""
         remark(f"no records in {', '.join(dict.fromkeys(names[:3]))}{more}")
 
 
 def tell_nothing_written(read: int) -> None:
-    """Tells of an output without a record."""
+    """Reports an output without records."""
     if read:
         s = "" if read == 1 else "s"
         remark(f"nothing was written, of {read:,} record{s} read")
 
 
 def tell_nonfinite(count: int) -> None:
-    """Tells of numbers that JSON cannot say."""
+    """Reports numbers that JSON cannot represent."""
     if count:
         s = "" if count == 1 else "s"
         remark(
@@ -43,12 +43,12 @@ def tell_nonfinite(count: int) -> None:
         )
 
 
-# Remarks printed one by one; the others are only counted.
+# Number of remarks printed one by one; further ones are only counted.
 REMARKED = 20
 
 
 class RemarkedRejects(Rejects):
-    """Bad records reported on stderr where no file keeps them."""
+    """Reports bad records on stderr if there is no rejects file."""
 
     def add(self, error: RecordError) -> None:
         super().add(error)

@@ -1,4 +1,4 @@
-"""The progress bar, remarks and histograms: the only place that draws."""
+"""Progress bar, remarks and stdout: the only code that writes to a terminal."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Any
 from synthtools.errors import OutputClosed, SynthError, printable
 from synthtools.redaction import hide
 
-# Set where a program calls the tools: nothing is printed there.
+# Set by the Python API: nothing is printed.
 LOGGED: ContextVar[bool] = ContextVar("logged", default=False)
 
 
 class _Remarks(logging.Handler):
-    """What modules log, as remarks."""
+    """Shows log messages as remarks."""
 
     def emit(self, record: logging.LogRecord) -> None:
         remark(record.getMessage())
 
 
 def show_logged(module: str) -> None:
-    """Shows what a module tells its log, unless a program calls the tools, whose log it is."""
+    """Shows a module's log messages, except in the Python API, where they belong to the program's log."""
     logger = logging.getLogger(module)
     if not LOGGED.get() and not logger.handlers:
         logger.setLevel(logging.INFO)
@@ -33,7 +33,7 @@ def show_logged(module: str) -> None:
 
 
 def remark_once(quiet: bool) -> Callable[[str], None]:
-    """A ``remark`` that says each thing once; with ``quiet`` nothing."""
+    """A ``remark`` that prints each message once; with ``quiet`` none."""
     printed: set[str] = set()
 
     def tell(message: str) -> None:
@@ -45,7 +45,7 @@ def remark_once(quiet: bool) -> Callable[[str], None]:
 
 
 def remark_unless(quiet: bool) -> Callable[[str], None]:
-    """``remark``, or nothing where nobody wants remarks; a log takes them all the same."""
+    """``remark``, or with ``quiet`` only the log."""
     return (lambda _: None) if quiet and not LOGGED.get() else remark
 
 
@@ -61,10 +61,10 @@ def remark(message: str) -> None:
 
 
 def write_stdout(text: str) -> None:
-    """Text to stdout, at once.
+    """Writes text to stdout at once.
 
     Raises:
-        OutputClosed: nobody reads any more.
+        OutputClosed: the reader is gone.
         SynthError: it cannot be written (a full disk behind a redirection).
     """
     if sys.stdout is None:
@@ -83,7 +83,7 @@ def write_stdout(text: str) -> None:
 def progress(
     title: str, quiet: bool, state: Callable[[], tuple[int, int | None, str]]
 ) -> Iterator[None]:
-    """A bar on stderr while the block runs; nothing where stderr is not a terminal.
+    """A progress bar on stderr while the block runs, if stderr is a terminal.
 
     Args:
         state: polled a few times a second: (done, total or None, remark).

@@ -1,4 +1,4 @@
-"""The field that holds the text of chats and instructions."""
+"""The text field of chats and instructions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ShapedText(TextField):
-    """Which field holds the text, also of chats and instructions."""
+    """The field with the text, also for chats and instructions."""
 
     group = "Input"
     shape: ShapeName | None = option(
@@ -35,10 +35,10 @@ class ShapedText(TextField):
             raise UsageError("--shape and --text-field both say where the text is: give one")
 
     def text_of(self, shards: Sequence[Shard], name: str | None = None) -> str:
-        """The field, or its path, in the records of these shards; says what they are read as.
+        """The field, or its path, in the records of these shards; with a remark about their shape.
 
         Args:
-            name: of the input, where several may be of different shapes.
+            name: of the input, if several inputs may have different shapes.
         """
         from synthtools.records import first_records
 

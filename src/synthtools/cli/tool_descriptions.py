@@ -20,10 +20,9 @@ _TYPES: dict[Any, Literal["boolean", "integer", "number"]] = {
 
 
 class OptionDescription(TypedDict):
-    """An option; null where there is none of something.
+    """An option; missing properties are null.
 
-    ``type`` is of one value: text such as ``8.4B``, which is converted, is a string. ``default`` is as
-    a user would write it.
+    ``type`` is that of one value: text such as ``8.4B`` is a string. ``default`` is as a user would write it.
     """
 
     name: str
@@ -42,7 +41,7 @@ class OptionDescription(TypedDict):
 
 
 class ToolDescription(TypedDict):
-    """A tool; ``function`` is its name in Python, null where it has none there."""
+    """A tool; ``function`` is its name in Python, null without."""
 
     name: str
     function: str | None
@@ -58,7 +57,7 @@ def as_json(tools: Iterable[str]) -> str:
 
 
 def describe(tool: str) -> ToolDescription:
-    """A tool as its module describes it."""
+    """The description of a tool, from its module."""
     name = tool.replace("-", "_")
     module = importlib.import_module(f"synthtools.tools.{name}")
     text = inspect.cleandoc(module.__doc__ or "").replace("\b\n", "")

@@ -1,4 +1,4 @@
-"""A training run as it is seen: the line of each step, TensorBoard, Weights & Biases, signals."""
+"""Progress of a training run: step lines, TensorBoard, Weights & Biases; signals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from synthtools.training.parallel import Ranks
     from synthtools.training.plan import Callbacks, Settings, Sizes, Step
 
-# Seconds within which what is done need not be shown.
+# Phases shorter than this, in seconds, are not shown.
 _SOON = 1.0
 
 
@@ -32,11 +32,12 @@ def watched(
     ranks: Ranks,
     check_folder: Callable[[], None],
 ) -> Iterator[Callbacks]:
-    """What a training run shows, and how it is stopped: lines of steps, curves, signals.
+    """Callbacks that show the progress of a training run, and stop it on signals.
 
     Args:
         options: with ``tensorboard`` and ``wandb``.
-        job: what defines the run; check_folder: raises SynthError where its folder is gone.
+        job: the run's arguments and inputs.
+        check_folder: raises SynthError if the run's folder is gone.
     """
     from synthtools.training import step_cost
     from synthtools.training.plan import Callbacks
@@ -75,7 +76,7 @@ def watched(
 
 
 class StopOnSignal:
-    """The first SIGINT or SIGTERM asks the loop to stop; a second one leaves at once."""
+    """The first SIGINT or SIGTERM stops the loop after the step; a second one exits at once."""
 
     def __init__(self) -> None:
         self._asked = False
@@ -85,7 +86,7 @@ class StopOnSignal:
 
     def __enter__(self) -> None:
         interrupts.excuse()
-        # Python gives signals to the main thread alone.
+        # Python handles signals only in the main thread.
         main = threading.current_thread() is threading.main_thread()
         self._before = {
             number: signal.signal(number, self._ask)
@@ -105,7 +106,7 @@ class StopOnSignal:
 
 
 class StatusLine:
-    """How far a run is, in one line: rewritten in place at a terminal, every tenth second elsewhere."""
+    """The progress in one line: rewritten in place at a terminal, otherwise every ten seconds."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
@@ -114,10 +115,10 @@ class StatusLine:
         self._open = False
 
     def show(self, words: Callable[[], str], keep: bool = False) -> None:
-        """Shows a line, when it is time for one.
+        """Shows a line, if one is due.
 
         Args:
-            keep: it is time, and the line stays.
+            keep: show it now, and keep it.
         """
         now = time.monotonic()
         if self._quiet or (now < self._next and not keep):
@@ -139,22 +140,22 @@ class StatusLine:
         try:
             print(text, end="", file=sys.stderr, flush=True)
         except OSError:
-            pass  # nobody reads it, or its disk is full: no reason to end a run of days
+            pass  # no reader, or a full disk: no reason to end a run of days
 
 
 class PhaseLine:
-    """What is done before and after the steps, with its rate and what is left of it."""
+    """The progress of phases before and after the steps, with rate and remaining time."""
 
     def __init__(self, status: StatusLine) -> None:
         self._status = status
         self._words = ""
-        self._begun = (0.0, 0, 0.0)  # seconds, tokens and share when it was first asked
+        self._begun = (0.0, 0, 0.0)  # seconds, tokens and share at the first call
 
     def show(self, words: str, tokens: int, share: float | None) -> None:
-        """Shows how far it is.
+        """Shows the progress.
 
         Args:
-            words: what is done; tokens: so far; share: of all, None where it is not known.
+            words: the phase; tokens: so far; share: of all, None if unknown.
         """
         now = time.monotonic()
         if words != self._words:
@@ -180,7 +181,7 @@ class StepLine:
     """The line of a step.
 
     Args:
-        peak: FLOP/s of the device, None where it is not known.
+        peak: FLOP/s of the device, None if unknown.
     """
 
     def __init__(self, status: StatusLine, sizes: Sizes, peak: float | None, ranks: Ranks) -> None:
@@ -200,7 +201,7 @@ class StepLine:
         from synthtools.training.step_cost import memory_used
 
         rate = step.new_tokens / max(step.seconds, 1e-9)
-        # A resumed run begins at a later step: only the steps of this process tell its speed.
+        # In a resumed run only the steps of this process give the speed.
         assert self._first is not None
         left = step.seconds / (step.step - self._first) * (self._sizes.steps - step.step)
         speed = rate * self._sizes.flops_per_token
@@ -228,7 +229,7 @@ class StepLine:
 
 
 def curves(tensorboard: str | None, wandb: str | None, job: dict[str, Any]) -> list[Callable]:
-    """Functions that follow the steps: one for TensorBoard, one for Weights & Biases.
+    """Functions that log steps to TensorBoard and Weights & Biases.
 
     Raises:
         SynthError: the package is not installed.

@@ -1,4 +1,4 @@
-"""A training run of a tool: its directory, its processes, its sources, its plan or its report."""
+"""A training run of a tool: directory, processes, sources, and its plan or report."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 # Peak learning rate of a model that is continued [Flaws].
 CONTINUED = 5e-5
-# The longest rows of a continued model unless the user says so [ours].
+# The default limit on the row length of a continued model [ours].
 _LONGEST = 2048
-# What a resumed run may choose again: none of it changes the weights.
+# Options that a resumed run may change: they do not affect the weights.
 _FREE = frozenset(
     (
         *("output", "resume", "force", "quiet", "json_output", "dry_run", "cache"),
@@ -36,13 +36,13 @@ _FREE = frozenset(
 
 
 class Work(NamedTuple):
-    """What a tool has the trainer do.
+    """A tool's work for the trainer.
 
     Attributes:
-        sources: all that is read.
-        plan: what the run would amount to.
-        train: trains in a context.
-        numbers: the tool's own numbers of that.
+        sources: all data.
+        plan: estimates of the run.
+        train: trains, given a context.
+        numbers: the tool's numbers of the outcome.
     """
 
     sources: Sequence[Source]
@@ -52,13 +52,13 @@ class Work(NamedTuple):
 
 
 def source_name(path: object) -> str:
-    """What a source is called: its file's or directory's name without suffixes."""
+    """A source's name: that of its file or directory, without suffixes."""
     name = str(path)
     return Path(name.rstrip("/")).name.split(".")[0] or name
 
 
 def check_sources(sources: Sequence[PathShare]) -> None:
-    """Raises UsageError for stdin, and where shares do not make a whole."""
+    """Raises UsageError for stdin, and for incomplete shares."""
     if any(path == "-" for path, _ in sources):
         raise UsageError("the data are read more than once: name files, not stdin")
     shares = [float(share) for _, share in sources if share is not None]
@@ -71,7 +71,7 @@ def check_sources(sources: Sequence[PathShare]) -> None:
 
 
 def with_context(plan: Plan) -> Plan:
-    """The plan with the rows' length, where the user named none that of the continued model."""
+    """The plan with a row length: by default that of the continued model."""
     from synthtools.lm.model_name import ModelName
     from synthtools.lm.pretrained import context_length, load_configuration
 
@@ -90,20 +90,21 @@ def training_run(
     check_valid: Callable[[Batch], object],
     work_of: Callable[[Run, Ranks], Work],
 ) -> dict[str, Any] | None:
-    """Carries a training run out, or plans it.
+    """Runs a training run, or plans it.
 
     Args:
         options: a ``TrainingOptions``.
-        inputs: what is trained on; check, check_valid: given the first records of each input and of
-            each validation set, raise what is wrong with them.
+        inputs: the training data.
+        check, check_valid: called with the first record of each input and of each validation set, to raise
+            errors.
 
     Returns:
-        The report; None in processes other than the first.
+        The report; None on ranks other than the first.
 
     Raises:
         KeyboardInterrupt: the run was stopped.
-        OutputExistsError: the model there is of another run.
-        SynthError: the folder was removed or replaced meanwhile.
+        OutputExistsError: the directory has a model of another run.
+        SynthError: the folder was removed or replaced during the run.
     """
     from synthtools.cli.run import Run
     from synthtools.lm.load_errors import quiet_transformers, refuse_unreached
@@ -130,7 +131,7 @@ def training_run(
     with directory as place, run:
         for name in filter(None, (options.model, getattr(options, "tokenizer", None))):
             refuse_unreached(name)
-        # Not before: it imports torch.
+        # Here, because it imports torch.
         from synthtools.training import parallel
 
         with quiet_transformers(), parallel.torch_state(options.jobs):
@@ -147,7 +148,7 @@ def training_run(
 def _carried_out(
     run: Run, options: Any, work: Work, ranks: Ranks, place: RunDirectory
 ) -> dict[str, Any]:
-    """The report of the run, which is kept beside the model; of one that had ended, the kept one."""
+    """The report of the run, stored beside the model; for a finished run the stored one."""
     from synthtools.cli.training_progress import watched
     from synthtools.training.plan import WORK, RunContext
 
