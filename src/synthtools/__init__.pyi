@@ -168,7 +168,7 @@ def compare(
     patience: float = ...,
     jobs: int | None = ...,
 ) -> Report:
-    """Say how two or more corpora differ, in plain sentences, on one page."""
+    """Report how two or more corpora differ, in plain sentences, on one page."""
 
 def decontaminate(
     *files: Input,
@@ -520,7 +520,7 @@ def origin(
     ray: str | None = ...,
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
-    """How much of a corpus was written by a language model."""
+    """Estimate how much of a corpus was written by language models."""
 
 def plot(
     *reports: Input,

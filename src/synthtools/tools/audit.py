@@ -1,20 +1,20 @@
 """Find out whether a model has forgotten texts, or only hides them.
 
-Each model is asked in several ways for texts that it is to have forgotten, and for others of the
+Each model is probed in several ways with texts that it should have forgotten, and with others of the
 same kind that it never saw (--holdout). One table has, with 95 % intervals: the probability of the
-texts; how it continues their first half, or a prompt (ROUGE-L, share that is equal); attacks on
-membership (AUC: 0.5 where nothing is left; loss, zlib, Min-K%, Min-K%++); the same with weights
-rounded to 8 and 4 bits, as unlearning often changes less than rounding does; perplexity of
---retain and drift, the KL divergence from --base on --neutral. With --retrained, a model that never
-saw the texts: privacy leakage (MUSE), the attack with it as reference, and the p of a
-Kolmogorov-Smirnov test whether both see the texts alike; records with wrong texts (a field
-perturbed, a list) give TOFU's forget quality. With --base, the model before: after how many steps
-on a few of the texts their loss is back, and whether they are learned sooner than as many of the
-holdout. With --suite, right answers on tasks as in synth eval, and their difference from the base
-item by item. Sentences say what is hidden.
+texts; how the model continues their first half, or a prompt (ROUGE-L, share of exact matches);
+membership inference attacks (AUC: 0.5 if nothing is left; loss, zlib, Min-K%, Min-K%++); the same
+with weights rounded to 8 and 4 bits, because unlearning often changes weights less than rounding
+does; perplexity of --retain; and drift, the KL divergence from --base on --neutral. With
+--retrained, a model that never saw the texts: privacy leakage (MUSE), the attack with it as
+reference, and a Kolmogorov-Smirnov test of both models' losses on the texts; records with wrong
+texts (a field perturbed, a list) give TOFU's forget quality. With --base, the model before
+unlearning: the number of training steps on a few of the texts after which their loss is back, and
+whether they are learned faster than as many of the holdout. With --suite, accuracy on tasks as in
+synth eval, and its paired difference from the base. Sentences summarise what is still there.
 
-A prompt and its response are put as the models were made to forget them: as plain text with an
-empty line between, or (synth unlearn --sft) by each model's own chat template (--chat-template).
+Prompts and responses have the format in which the models were made to forget them: plain text with
+an empty line between, or (synth unlearn --sft) each model's own chat template (--chat-template).
 
 \b
 Examples:
@@ -23,7 +23,7 @@ Examples:
       --base synthlm/ --retrained clean/ --paraphrases reworded.jsonl --report audit.json
   synth audit npo/ --forget qa.jsonl --holdout other-qa.jsonl --base synthlm/ --suite general --data DIR
 
-Memory: a model at a time, two where drift is measured; four copies of it where it relearns.
+Memory: one model at a time, two for drift; four copies of it for relearning.
 """
 
 from __future__ import annotations

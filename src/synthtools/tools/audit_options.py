@@ -28,14 +28,14 @@ class Options(Model, BadRecords, TextField, Conversations, Report, Picture, Seed
     forget: str | None = option(
         None,
         metavar="PATH",
-        help="What was to be forgotten: records with a text, a prompt and a response, or messages, "
-        "whose last answer counts.",
+        help="The texts to forget: records with a text, a prompt and a response, or messages, of which "
+        "the last answer counts.",
     )
     holdout: str | None = option(
         None, metavar="PATH", help="Records of the same kind that no model was trained on."
     )
     retain: str | None = option(
-        None, metavar="PATH", help="Records that the model is to know still: their perplexity."
+        None, metavar="PATH", help="Records that the model should still know, for their perplexity."
     )
     neutral: str | None = option(
         None, metavar="PATH", help="Records on which drift is measured (default: --retain)."
@@ -43,9 +43,9 @@ class Options(Model, BadRecords, TextField, Conversations, Report, Picture, Seed
     paraphrases: str | None = option(
         None,
         metavar="PATH",
-        help="Records with the id of one to forget and another wording of its prompt.",
+        help="Records with the id of a text to forget and another wording of its prompt.",
     )
-    base: str | None = option(None, metavar="MODEL", help="The model before it was to forget.")
+    base: str | None = option(None, metavar="MODEL", help="The model before unlearning.")
     retrained: str | None = option(
         None, metavar="MODEL", help="A model that was trained without the texts."
     )

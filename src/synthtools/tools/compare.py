@@ -1,16 +1,17 @@
-"""Say how two or more corpora differ, in plain sentences, on one page.
+"""Report how two or more corpora differ, in plain sentences, on one page.
 
 Seven questions, each with a sentence, effect sizes and intervals: is the other corpus easier to predict, is it
-narrower, which words give it away, does it repeat itself or the reference, does it cover the same ground, is
-it formed alike, could a simple classifier tell. A difference is claimed only where its interval excludes what
-no difference gives; the level is corrected for all questions and corpora, so that two halves of one corpus
-are reported as different in at most 5 % of the cases. Then typical and extreme documents, and what to do.
+narrower, which words give it away, does it repeat itself or the reference, does it cover the same topics, is
+its form the same, can a simple classifier distinguish them. A difference is claimed only if its interval
+excludes the value expected without a difference; the level is corrected for all questions and corpora, so
+that two halves of one corpus are reported as different in at most 5 % of cases. Then typical and extreme
+documents, and suggestions.
 
 Each corpus is read once. Duplicates, words and form take every document; vocabulary, vectors and the
 classifier take samples; the language model scores the first --max-tokens of a sample that takes about a
-minute [ours]. The size of that sample is one of 100, 200, 500, 1,000 and 2,000, by the time that the first
-documents take: give --sample for the same one on every machine. What depends on length is compared over
-equal lengths: the lower quartile of the corpus whose documents are shorter, and documents that reach it.
+minute [ours]. The size of that sample is 100, 200, 500, 1,000 or 2,000, by the time for the first documents:
+set --sample for the same size on every machine. Measures that depend on length are compared over equal
+lengths: the lower quartile of the corpus with shorter documents, and documents that reach it.
 
 The first corpus is the reference, or --reference; every other one is compared with it. --fail-if makes a gate
 for data pipelines: names are those of pairs[].numbers in the report.
@@ -22,9 +23,9 @@ Examples:
   synth compare human.jsonl new.jsonl --fail-if 'near_duplicates.between > 0.02' --fail-if 'perplexity.ratio < 0.5'
   synth compare a.jsonl b.jsonl --json | jq '.pairs[0].answers[] | select(.differs).sentence'
 
-With -o an interrupted run keeps the scores of the language model; --resume goes on with them.
+With -o an interrupted run keeps the scores of the language model; --resume continues with them.
 
-Memory: the models; 450 bytes a document; at most 40 kB for each sampled document (4,000 a corpus).
+Memory: the models; 450 bytes per document; at most 40 kB per sampled document (4,000 per corpus).
 """
 
 from __future__ import annotations
@@ -103,14 +104,14 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Model, Jobs):
     prompt_field: str | None = option(
         None,
         metavar="FIELD",
-        help="Documents with one value here answer one prompt: the classifier is never tested on a "
-        "prompt that it was trained on. Equal ids are taken for one prompt anyway.",
+        help="Field that identifies the prompt of a document: the classifier is never tested on a prompt "
+        "that it was trained on. Equal ids count as one prompt anyway.",
     )
     fail_if: list[Any] | None = option(
         None,
         metavar="NAME OP NUMBER",
         parse=_condition,
-        help="Exit with 1 where this holds of any corpus: near_duplicates.between > 0.02 (operators: < "
+        help="Exit with 1 if this holds for any corpus: near_duplicates.between > 0.02 (operators: < "
         "<= > >=); repeatable.",
     )
 

@@ -11,10 +11,10 @@ Results of other programs are read like reports of synth eval, recognised by wha
 lm-evaluation-harness (results_….json, with the samples_….jsonl beside it; or such samples alone),
 Inspect (.json and .eval), alpaca_eval (annotations, leaderboards), FastChat (model_judgment/).
 
-With --generations the reports are of one corpus or model after the other, each made from the one
-before: which measures drift towards collapse (Mann and Kendall's test, Holm over all measures, at
-least 1 % a generation), and the first generation whose 5th or 95th percentile over documents lies
-where that of the first may not [ours].
+With --generations the reports are of successive generations of a corpus or model: which measures
+drift towards collapse (Mann-Kendall test with Holm's correction over all measures, at least 1 % per
+generation), and the first generation whose 5th or 95th percentile over documents leaves the interval
+of the first generation's [ours].
 
 \b
 Examples:
@@ -91,7 +91,7 @@ class Options(Seed, FileFormat, Picture, Report):
     )
     generations: bool = option(
         False,
-        help="Treat the reports as successive generations, the first as what they began with, and warn of "
+        help="Treat the reports as successive generations, starting with the original data, and warn of "
         "collapse.",
     )
     bootstrap: int = option(

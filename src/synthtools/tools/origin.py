@@ -1,14 +1,14 @@
-"""How much of a corpus was written by a language model.
+"""Estimate how much of a corpus was written by language models.
 
-Labelled sources, --human NAME=PATH and --synthetic NAME=PATH, several of each where there are, by
-domain or model, calibrate numbers of one scoring pass (see ppl --detector). The report gives the
-share of synthetic documents and of their tokens with a 95 % interval: sampling, the sources'
-documents, the choice of sources, and three ways of estimation count. A corpus that can be no
-mixture of the sources gets the verdict "not calibrated" instead of a share, and why says what
-would help: with sources of another domain, length, language or model a share would be wrong.
+Labelled sources, --human NAME=PATH and --synthetic NAME=PATH, if possible several of each, by
+domain or model, calibrate the numbers of one scoring pass (see ppl --detector). The report gives the
+share of synthetic documents and of their tokens with a 95 % interval, which covers sampling, the
+sources' documents, the choice of sources, and three methods of estimation. A corpus that cannot be a
+mixture of the sources gets the verdict "not calibrated" instead of a share, and why says what would
+help: with sources of another domain, length, language or model a share would be wrong.
 
-The estimate says nothing certain about a single text, and it misses paraphrased text and models
-unlike those of the sources. Where no labelled synthetic text of the corpus's domain exists,
+The estimate proves nothing about a single text, and it misses paraphrased text and models unlike
+those of the sources. Where no labelled synthetic text of the corpus's domain exists,
 --assume-human takes human text of that domain as the baseline [ours].
 
 --per-record writes the records with origin, the probability of being synthetic in this corpus; null
@@ -64,7 +64,7 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Seed, LocalModel, Worke
         "-m",
         metavar="MODEL",
         help="The language model: builtin (the default, or what --calibration was made with), smollm2, a "
-        "directory, a Hub id, or a GGUF file. The built-in model tells little apart.",
+        "directory, a Hub id, or a GGUF file. The built-in model distinguishes little.",
         show_default=False,
     )
     human: list[NamedPath] | None = option(

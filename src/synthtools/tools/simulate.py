@@ -9,8 +9,8 @@ The process of edit as defined exceeds ToEdit's bound of 2·base: the proof drop
 through which the errors of the model that draws the edits re-enter the data. The report states by
 how much.
 
-With --model gaussian or kde a density is fitted to samples of N(0, 1), and then to its own (arXiv 2410.16713): the
-report has its variance and the squared error of its mean, and what both are in expectation.
+With --model gaussian or kde a density is fitted to samples of N(0, 1), then to samples of its own, and so on
+(arXiv 2410.16713): the report has its variance and the squared error of its mean, and their expected values.
 
 \b
 Examples:

@@ -1,14 +1,14 @@
 """Tabulate numbers from many reports: means over seeds, and verdicts on claims.
 
-JoinedRows with equal fields are joined, even across patterns: the report of a training and that of its
-evaluation are one row. Each group has the mean, the sample standard deviation and Student's 95 %
+Rows with equal fields are joined, even across patterns: the reports of a training run and of its
+evaluation become one row. Each group has the mean, the sample standard deviation and Student's 95 %
 interval of the mean over its repetitions [ours].
 
 A claim is evaluated in each repetition that has all of its cells. Each comparison has a difference
 in the claimed direction, with its 95 % interval. Verdicts: reproduced, the interval is above 0 (for
 <= and >= it may touch 0); contradicted, it is below 0; inconclusive, it contains 0, or a single
-repetition has no interval; untested, a run that the claim rests on is not below its --floor. A chain is reproduced if each of its comparisons is, contradicted if any
-is. A known value (x = 10 ± 5 %) is tested directly: reproduced if the mean is within the tolerance
+repetition has no interval; untested, a run that the claim depends on is not below its --floor. A
+chain is reproduced if each of its comparisons is, contradicted if any is. A known value (x = 10 ± 5 %) is tested directly: reproduced if the mean is within the tolerance
 and the interval contains the value (or is entirely within the tolerance), contradicted if neither
 holds. A difference that is the same in every repetition is noted in the verdict, as a coarse
 measure can give it by chance. Verdicts are not corrected for the number of claims [ours].
@@ -111,12 +111,12 @@ class Options(FileFormat, Picture, Report):
         None,
         metavar="NAME=FLOOR|NAME>NUMBER",
         parse=_floor,
-        help="Judge a claim about NAME only where NAME is below the value FLOOR in each of its runs, "
-        "as a language model is that learned anything: ppl=unigram. NAME>NUMBER: only where the interval "
-        "of NAME over its runs is above NUMBER, which guessing gets: accuracy>0.25. Repeatable.",
+        help="Judge a claim about NAME only if NAME is below the value FLOOR in each of its runs, as for "
+        "any language model that has learned something: ppl=unigram. NAME>NUMBER: only if the interval of "
+        "NAME over its runs is above NUMBER, the score of guessing: accuracy>0.25. Repeatable.",
     )
     untested: str | None = option(
-        None, metavar="REASON", help="Judge no claim, for this reason: show differences alone."
+        None, metavar="REASON", help="Judge no claims, for this reason; show only differences."
     )
     columns: list[str] | None = option(
         None,
