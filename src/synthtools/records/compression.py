@@ -77,6 +77,10 @@ class DecompressingReader:
 
     def read1(self, size: int) -> bytes:
         """At most ``size`` bytes of content, as many as are available; ``b""`` at the end."""
+        return b"".join(self.pieces(size))
+
+    def pieces(self, size: int) -> list[bytes]:
+        """The bytes of ``read1`` in pieces, which the caller joins once."""
         pieces: list[bytes] = []
         have = 0
         while have < size:
@@ -87,11 +91,12 @@ class DecompressingReader:
                     break
             piece = self._content[self._given : self._given + size - have]
             self._given += len(piece)
-            pieces.append(piece)
+            if piece:
+                pieces.append(piece)
             have += len(piece)
         if not have and self._failure:
             raise self._failure
-        return b"".join(pieces)
+        return pieces
 
     def peek(self, size: int) -> bytes:
         """Some of the next content, without consuming it; ``b""`` at the end and before a failure."""

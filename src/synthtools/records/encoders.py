@@ -185,7 +185,7 @@ class JsonlEncoder(Encoder):
     def write(self, batch: Batch) -> None:
         if not len(batch):
             return
-        data = b"\n".join(self._nonfinite.lines(batch)) + b"\n"
+        data = b"\n".join([*self._nonfinite.lines(batch), b""])
         self._file.write(self._compressor.compress(data))
 
     def close(self) -> None:

@@ -172,7 +172,7 @@ def _texts_of(batch: ArrowBatch, text_field: str) -> TextBuffer:
 def _scanned(
     block: ShardBlock, text_field: str, fields: Sequence[str], option: str | None, rejects: Rejects
 ) -> tuple[Batch, TextBuffer, int]:
-    scanned = scan(block.lines, text_field, fields)
+    scanned = scan(block.lines, text_field, fields, block.count)
     lines = BlockLines(block.lines, len(scanned.states))
     sound = np.flatnonzero(scanned.states == LOCATED)
     asked = np.flatnonzero(scanned.states == ASK)

@@ -18,7 +18,6 @@ from synthtools.records.record_faults import without
 from synthtools.records.rejects import Rejects
 from synthtools.records.shard_block import ShardBlock, row_blocks
 from synthtools.records.shard_file import open_shard
-from synthtools.records.text_buffer import newlines
 
 BATCH_BYTES = 1 << 20
 # Longer lines are refused [ours]: a file without line ends, or a decompression bomb.
@@ -162,46 +161,56 @@ def _line_blocks(
     while stretches is None or stretches:
         stretches = None if stretches is None else stretches - 1
         try:
-            data = _full(stream, batch_bytes) if whole else stream.read1(batch_bytes)
-            if not data and (change := shard.change(raw)):
+            pieces = _pieces(stream, batch_bytes, whole)
+            if not pieces and (change := shard.change(raw)):
                 raise change
         except (SynthError, OSError) as error:
             failure = shard.failure(error, raw)
             yield ShardBlock(shard.name, number, b"".join(rest), broken=failure)
             return
-        end = data.rfind(b"\n") + 1
-        if data and not end:
-            rest.append(data)
-            held += len(data)
+        last = next((i for i in reversed(range(len(pieces))) if b"\n" in pieces[i]), None)
+        if pieces and last is None:
+            rest.append(b"".join(pieces))
+            held += len(rest[-1])
             if held > LONGEST_RECORD:
                 yield ShardBlock(
                     shard.name, number, rest[0][:_SHOWN], broken=_endless(shard, number)
                 )
                 return
             continue
-        lines = b"".join([*rest, memoryview(data)[:end]])
-        rest = [data[end:]] if end < len(data) else []
-        held = len(data) - end
+        if last is None:
+            lines, rest = b"".join(rest), []
+        else:
+            end = pieces[last].rfind(b"\n") + 1
+            lines = b"".join([*rest, *pieces[:last], memoryview(pieces[last])[:end]])
+            begun = b"".join([pieces[last][end:], *pieces[last + 1 :]])
+            rest = [begun] if begun else []
+        held = sum(map(len, rest))
         if lines:
             text = lines.removeprefix(_BOM) if number == 1 and before is None else lines
-            yield ShardBlock(shard.name, number, text)
-            number += newlines(lines)
-        if not data:
+            block = ShardBlock(shard.name, number, text)
+            yield block
+            number += block.count
+        if not pieces:
             return
 
 
-def _full(stream: BufferedReader | DecompressingReader, size: int) -> bytes:
+def _pieces(stream: BufferedReader | DecompressingReader, size: int, whole: bool) -> list[bytes]:
+    """The next bytes of a stream, none at its end; with ``whole`` as many as ``size`` or all that are left."""
     if isinstance(stream, BufferedReader):
-        return stream.read(size)
+        data = stream.read(size) if whole else stream.read1(size)
+        return [data] if data else []
+    if not whole:
+        return stream.pieces(size)
     pieces: list[bytes] = []
     try:
-        while size and (piece := stream.read1(size)):
-            pieces.append(piece)
-            size -= len(piece)
+        while size and (some := stream.pieces(size)):
+            pieces += some
+            size -= sum(map(len, some))
     except (SynthError, OSError):
         if not pieces:  # otherwise the data before the damage comes first; the error recurs
             raise
-    return b"".join(pieces)
+    return pieces
 
 
 def json_batch(

@@ -40,16 +40,20 @@ class LineScan:
     spans: np.ndarray
 
 
-def scan(block: bytes, text_field: str, fields: Sequence[str] = ()) -> LineScan:
+def scan(
+    block: bytes, text_field: str, fields: Sequence[str] = (), lines: int | None = None
+) -> LineScan:
     """The text and the spans of other fields of each line.
 
     Args:
         block: lines; the last may lack its newline.
+        lines: how many there are, where that is known.
     """
     data = np.frombuffer(block, np.uint8)
     names = [name.encode("utf-8", "surrogatepass") for name in (text_field, *fields)]
     name_ends = np.cumsum([len(name) for name in names])
-    lines = newlines(block) + (not block.endswith(b"\n") and len(block) > 0)
+    if lines is None:
+        lines = newlines(block) + (block[-1:] not in (b"", b"\n"))
     states = np.empty(lines, np.uint8)
     ends = np.empty(lines, np.int64)
     spans = np.full((lines, len(fields), 2), -1, np.int64)

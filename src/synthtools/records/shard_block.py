@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from io import BufferedReader, RawIOBase
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +41,12 @@ class ShardBlock:
     faults: Mapping[int, str] = field(default_factory=dict)
     broken: SynthError | None = None
 
-    @property
+    @cached_property
     def count(self) -> int:
         """Number of lines or rows."""
         if self.rows is not None:
             return int(self.rows.num_rows)
-        return newlines(self.lines) + (not self.lines.endswith(b"\n"))
+        return newlines(self.lines) + (self.lines[-1:] not in (b"", b"\n"))
 
     def records(self, numbers: np.ndarray) -> Batch:
         """The records at these lines or rows of the shard, int64; without ordinals, unparsed."""
