@@ -47,6 +47,12 @@ def test_domains_agree_with_ppl_and_average_as_defined(llama, two, synth, tmp_pa
         *(("two", i) for i in range(5)),
     ]
     assert found["samples"] == {"file": str(tmp_path / "s.jsonl"), "records": 13}
+    # What is compared item by item is the figure that the report has.
+    means = {
+        figure: np.mean([s[name] for s in samples]) for figure, name in section["per_item"].items()
+    }
+    assert means == pytest.approx({figure: figures[figure] for figure in means})
+    assert abs(figures["nll_document"] - figures["nll_macro"]) > 1e-3
 
 
 def test_domains_without_tokens_have_no_averages():

@@ -44,10 +44,11 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
 
     Returns:
         ``domains`` (a row each: documents, tokens, bytes, nll in nats a token, perplexity,
-        bits_per_byte) and as ``figures`` their macro and micro averages.
+        bits_per_byte) and as ``figures`` their macro and micro averages, and the mean nll of documents.
     """
     model = evaluator.model()
-    rows = []
+    rows: list[dict[str, Any]] = []
+    nll: list[float] = []
     for domain, path in evaluator.options.valid:
         summary = Summary()
         rejects = evaluator.rejects
@@ -56,6 +57,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
             evaluator.remark(f"{path}: the text is {text}")
         batches = (require_text(batch, text, rejects) for batch in evaluator.batches(path))
         for item in scored(batches, model, ScoreRequest(), text, rejects=rejects):
+            nll += [score.nll for score in item.documents if score.nll is not None]
             summary.add(item.documents, item.scored_bytes, [s.logprobs for s in item.scores])
             ids = item.batch.column(ID_FIELD)
             evaluator.samples(
@@ -84,9 +86,9 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     return {
         "kind": "perplexity",
         "n": sum(row["documents"] for row in rows),
-        "figures": averages(rows),
+        "figures": averages(rows) | {"nll_document": _mean(nll) if nll else None},
         "domains": rows,
-        "per_item": {"nll_macro": "nll", "nll_micro": "nll"},
+        "per_item": {"nll_document": "nll"},
     }
 
 
