@@ -19,7 +19,7 @@ options "$here" "$@"
 #       name       toy              small            paper
 setting shares     "0 25 50 75 100" "0 25 50 75 100" "0 25 50 75 100"
 setting arch       llama-tiny       llama-tiny       gpt2
-setting parameters 1M               1M               124M
+setting parameters 0.53M            0.66M            124M
 # A size: a tokenizer of the study's own training text; else a model that has one.
 setting tokenizer  1024             2048             gpt2
 setting tokens     24K              250K             8.4B
@@ -49,6 +49,9 @@ setting words      5000             60000            10M
 setting held       12               30               2000
 setting held_far   2                5                2000
 setting documents  200              1000000          5000000
+# With data: questions of these kinds, so many on each held-out essay (studies/ratios/cloze.py); 0: benchmarks.
+setting kinds      "topic words"    "topic words"    "arc_easy arc_challenge piqa boolq winogrande"
+setting per        2                6                0
 paper_data "Dolma as human/, Cosmopedia as synthetic/, further domains (BioMed, finance) as human_*/," \
     "human instructions as human_selfinstruct_tasks/"
 settled
@@ -125,6 +128,19 @@ held_out chat all/chat.jsonl "$held" response
 others chat response
 valid=(--valid synthetic=held-out/synthetic.jsonl)
 for name in "${domains[@]}"; do valid+=(--valid "$name=held-out/$name.jsonl"); done
+
+[ -n "$data" ] || kinds=''
+suites=() tasks=$data
+for name in $kinds; do
+    if [ "$per" = 0 ]; then
+        suites+=(--suite "$name")
+        continue
+    fi
+    tasks=tasks
+    step "$name.json" cat "$here/../ratios/tasks/$name.json"
+    step "tasks/eval_$name.jsonl" python3 "$here/../ratios/cloze.py" "$name" held-out/human.jsonl "$per"
+    suites+=(--suite "$name.json")
+done
 
 # One tokenizer for all models of the study.
 if [[ $tokenizer == [0-9]* ]]; then
@@ -207,7 +223,23 @@ differences() {
     for side in human synthetic; do
         step "essays/density-$side-$seed.json" synth ngram-hash "essays/many-$side-$seed.jsonl" --density \
             --vector-model builtin --width 4
+        step "essays/densities-$side-$seed.jsonl" synth ngram-hash "essays/many-$side-$seed.jsonl" --per-record density \
+            --vector-model builtin --width 4
     done
+}
+
+# The shares of a side's essays in bins of density, a row a bin, side and seed.
+densities() {
+    for side in human synthetic; do
+        for seed in $seeds; do
+            synth cat "essays/densities-$side-$seed.jsonl" --select density --quiet | sed "s/.*: *\([0-9.]*\)}/$side $seed \1/"
+        done
+    done | awk '{ bin = int($3 / 2); of[$1 " " $2]++; count[$1 " " $2, bin]++
+            if (NR == 1 || bin < low) low = bin
+            if (bin > high) high = bin }
+        END { for (one in of) { split(one, name, " ")
+            for (bin = low; bin <= high; bin++) printf "{\"text\": \"%s\", \"seed\": %s, \"density\": %d, \"share\": %.6g}\n",
+                name[1], name[2], 2 * bin + 1, count[one, bin] / of[one] } }' | sort
 }
 
 # The perplexities of other human and synthetic text: passages, what models made of their beginnings, answers.
@@ -265,18 +297,35 @@ RULES
         --generations 3 --seed "$seed" --report "edits/thrice/$seed.json" --force
 }
 
+# asked STAGE/TEXT PARAMETERS: what a model answers.
+asked() {
+    [ -n "$kinds" ] || return 0
+    costs read "$2" "$((held * per * 1000))"
+    step "asked/$1/$seed.json" synth eval "stages/$1/$seed" "${suites[@]}" --data "$tasks" --bootstrap 0
+}
+
 stages() {
     local text from k
+    # The base model as it is, by the same measure and beside the same unigram model: so small a rate changes no weight.
+    costs train "$base_size" "$further"
+    step "stages/continued/base/$seed/" synth train pool/human.jsonl --from "$base" --tokens "$further" --context "$context" \
+        --batch 4 --lr 1e-30 --cache tokens --valid human=held-out/human.jsonl --seed "$seed"
+    asked continued/base "$base_size"
+    costs train "$base_size" "$further"
+    step "stages/tuned/base/$seed/" synth train pool/chat.jsonl --sft --from "$base" --tokens "$further" --context "$((2 * context))" \
+        --on-error skip --batch 2 --lr 1e-30 --cache tokens --valid chat=held-out/chat.jsonl --seed "$seed"
     for text in source "at-$threshold" at-0.6 at-0.999 "at-$threshold-top-p" "at-$threshold-rejection" below-0.1 below-0.01 below-0.001; do
         [ "$text" = source ] && from=pool/human.jsonl || from=edits/$text/$seed.jsonl
         costs train "$base_size" "$further"
         step "stages/continued/$text/$seed/" synth train "$from" --from "$base" --tokens "$further" --context "$context" \
             --batch 4 --lr "$further_rate" --cache tokens --valid human=held-out/human.jsonl --seed "$seed"
+        asked "continued/$text" "$base_size"
     done
     for text in source "at-$threshold" at-0.6; do
         [ "$text" = source ] && from=pool/human.jsonl || from=edits/$text/$seed.jsonl
         costs train "$parameters" "$again"
         step "stages/scratch/$text/$seed/" synth train "$from" "${scratch[@]}" --tokens "$again" --valid human=held-out/human.jsonl --seed "$seed"
+        asked "scratch/$text" "$parameters"
         [ "$text" = at-0.6 ] && [ "$threshold" != 0.6 ] && continue # answers are edited at one threshold
         [ "$text" = source ] && from=pool/chat.jsonl || from=edits/chat/$seed.jsonl
         costs train "$base_size" "$further"
@@ -304,6 +353,7 @@ each_seed theory
 each_seed mixtures
 curves
 each_seed differences
+only_tables || [ -n "$dry_run" ] || densities > rows/densities.jsonl
 each_seed perplexities
 edits
 each_seed rules
@@ -370,10 +420,34 @@ table differences --by '' --over seed \
     --claim 'Vectors of synthetic text lie the denser: human_density < synthetic_density'
 
 edited="text=at-$threshold"
-gather stages 'stages/{stage}/{text}/{seed}/training/report.json' --take human=valid.human --take human_unigram=valid_unigram.human \
-    --take chat=valid.chat --take chat_unigram=valid_unigram.chat
+remember asked "$kinds"
+reports=('stages/{stage}/{text}/{seed}/training/report.json') answers=() floors=() each=()
+# What a model answers is judged where it is above guessing; boolq is guessed by always saying the same.
+declare -A guessed=([piqa]=0.5 [boolq]=0.62 [winogrande]=0.5)
+for name in $asked; do
+    [ "$per" = 0 ] && suite=$name || suite="\"$name.json\""
+    answers+=(--take "$name=suites.$suite.figures.accuracy")
+    floors+=(--floor "$name>${guessed[$name]:-0.25}")
+done
+[ -z "$asked" ] || reports+=('asked/{stage}/{text}/{seed}.json')
+right() { # STAGE TEXT: the mean share of right answers
+    local name list=''
+    for name in $asked; do list+="${list:+, }$name[stage=$1,text=$2]"; done
+    echo "mean($list)"
+}
+[ -z "$asked" ] || each=(
+    --claim "Answers: edited text is the better to pre-train on: $(right scratch "at-$threshold") > $(right scratch source)"
+    --claim "Answers: edited text is the better to continue on: $(right continued "at-$threshold") > $(right continued source)"
+    --claim "Answers: at 0.6, edited text is the better to pre-train on: $(right scratch at-0.6) > $(right scratch source)"
+    --claim "Answers: at 0.6, edited text is the better to continue on: $(right continued at-0.6) > $(right continued source)"
+    --claim "Answers: edits at $threshold are better than at 0.999: $(right continued "at-$threshold") > $(right continued at-0.999)"
+    --claim "Answers: edits at $threshold are better than edits below 0.1: $(right continued "at-$threshold") > $(right continued below-0.1)"
+    --claim "Answers: edits below 0.001 are the best: $(right continued below-0.001) > $(right continued "at-$threshold")"
+)
+gather stages "${reports[@]}" --take human=valid.human --take human_unigram=valid_unigram.human \
+    --take chat=valid.chat --take chat_unigram=valid_unigram.chat ${answers[@]+"${answers[@]}"}
 continued() { echo "human[stage=continued,text=$1]"; }
-table stages --by stage,text --over seed --floor human=human_unigram --floor chat=chat_unigram \
+table stages --by stage,text --over seed --floor human=human_unigram --floor chat=chat_unigram ${floors[@]+"${floors[@]}"} \
     --claim "Edited text is the better to pre-train on: human[stage=scratch,$edited] < human[stage=scratch,text=source]" \
     --claim "Edited text is the better to continue on: human[stage=continued,$edited] < $(continued source)" \
     --claim "Edited answers are the better to tune on: chat[stage=tuned,$edited] < chat[stage=tuned,text=source]" \
@@ -384,7 +458,7 @@ table stages --by stage,text --over seed --floor human=human_unigram --floor cha
     --claim "Edits at $threshold are better than edits below 0.01: $(continued "at-$threshold") < $(continued below-0.01)" \
     --claim "Edits below 0.001 are the best: $(continued below-0.001) < $(continued "at-$threshold")" \
     --claim "Edits below 0.1 are worse than those below 0.01, and these than those below 0.001: $(continued below-0.1) > $(continued below-0.01) > $(continued below-0.001)" \
-    --claim "Three generations of edits raise perplexity by less than 5 %: human[stage=scratch,text=generation-3] < 1.05 * human[stage=scratch,text=source]"
+    --claim "Three generations of edits raise perplexity by less than 5 %: human[stage=scratch,text=generation-3] < 1.05 * human[stage=scratch,text=source]" ${each[@]+"${each[@]}"}
 
 gather edits 'edits/{rule}/{seed}.json' --take 'flagged=generations[0].flagged_share' \
     --take 'changed=generations[0].changed_share' --take 'second=generations[1].flagged_share' \
@@ -415,6 +489,7 @@ if [ -z "$dry_run" ]; then
     pictures=$(dirname "$readme")
     synth cat "$rows/mixtures.jsonl" --where 'share!=selected' --quiet |
         synth table - --by share --over seed --columns "$(IFS=,; echo "${domains[*]}"),synthetic" --plot "$pictures/mixtures.png" --force > /dev/null
+    synth table "$rows/densities.jsonl" --by text,density --over seed --plot "$pictures/densities.png" --force > /dev/null
     synth table "$rows/curves.jsonl" --by text,tokens --plot "$pictures/curves.png" --force > /dev/null
 fi
 if [ -z "$dry_run" ] && ! only_tables; then

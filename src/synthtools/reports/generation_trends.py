@@ -59,7 +59,8 @@ def figure(report: Generations) -> Figure:
         middle = [row["values"][0]] * len(generations)
         allowed = Series("first, 95 %", generations, middle, low=low, high=high)
         series = [allowed, Series("generation", generations, row["values"])]
-        panels.append(Panel(row["figure"], "generation", row["figure"].rpartition(".")[2], series))
+        label = f"percentile {row['figure'].rpartition('.')[2]}"
+        panels.append(Panel(row["figure"], "generation", label, series))
     return Figure("Generations", panels, "Each generation against the first.")
 
 
