@@ -1,7 +1,8 @@
-"""Peak memory of each process until a model is sharded over several, against the whole model's size.
+"""Peak memory of each process that trains a model sharded over several, against the whole model's size.
 
 A llama of BENCH_LAYERS layers of 17M parameters (24: 410M), drawn, then continued from float32 and from
-bfloat16 files, on BENCH_RANKS processes with gloo. Memory of its own is what the process holds beside pages
+bfloat16 files, on BENCH_RANKS processes with gloo: until it is sharded, in two steps (of BENCH_PIECES
+micro-batches a process), and while it is saved. Memory of its own is what the process holds beside pages
 of files, which the system takes back when it needs them.
 """
 
@@ -11,7 +12,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
+
+import numpy as np
+
+from synthtools.training.packers import Rows
 
 RANKS = int(os.environ.get("BENCH_RANKS", "2"))
 SHAPE = {
@@ -23,6 +29,8 @@ SHAPE = {
     "tie_word_embeddings": True,
 }
 VOCABULARY = 6144
+PIECES = int(os.environ.get("BENCH_PIECES", "1"))
+CONTEXT = 64
 
 
 class _Tokens:
@@ -33,15 +41,27 @@ class _Tokens:
     def __len__(self) -> int:
         return VOCABULARY
 
+    def save_pretrained(self, folder: Path) -> None:
+        """Nothing."""
+
+
+class _Words:
+    """Rows of a step, as of a blend."""
+
+    def batch(self, step: int, count: int, end: int) -> Rows:
+        places = np.tile(np.arange(CONTEXT), (count, 1))
+        tokens = (places * 7919 + step) % VOCABULARY
+        return Rows(tokens, places, tokens, np.zeros(count, np.int64))
+
 
 class _Peak(threading.Thread):
     """The most memory of its own and the most in all, in bytes above those at its start; looks often."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self._end = threading.Event()
         self._before = self._now()
-        self.own = self.all = 0
+        self.peaks: list[tuple[float, float]] = []
+        self.next_phase()
         self.start()
 
     def _now(self) -> tuple[int, int]:
@@ -49,25 +69,26 @@ class _Peak(threading.Thread):
         own, files = (int(fields[name].split()[0]) * 1024 for name in ("RssAnon", "RssFile"))
         return own, own + files
 
-    def run(self) -> None:
-        while not self._end.wait(0.002):
-            own, every = self._now()
-            self.own = max(self.own, own - self._before[0])
-            self.all = max(self.all, every - self._before[1])
+    def next_phase(self) -> None:
+        self.peaks.append((0.0, 0.0))
 
-    def end(self) -> None:
-        self._end.set()
-        self.join()
+    def run(self) -> None:
+        while True:
+            own, every = (now - then for now, then in zip(self._now(), self._before, strict=True))
+            before = self.peaks[-1]
+            self.peaks[-1] = max(before[0], own), max(before[1], every)
+            time.sleep(0.002)
 
 
 def of_a_rank(source: str) -> None:
-    """Builds and shards a model as training does; prints what this process needed for it."""
+    """Shards, trains and saves a model as training does; prints what this process needed for it."""
     import torch
     from torch.distributed.fsdp import fully_shard  # noqa: F401 (its memory is not the model's)
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from synthtools.training import models, parallel
-    from synthtools.training.plan import Settings, StartModel
+    from synthtools.training import loop, models, parallel
+    from synthtools.training.language_model_task import LanguageModelTask, RowStream
+    from synthtools.training.plan import Plan, Settings, StartModel
     from synthtools.training.trainer import on_ranks
 
     ranks = parallel.join("cpu")
@@ -77,12 +98,26 @@ def of_a_rank(source: str) -> None:
     AutoModelForCausalLM.from_config(AutoConfig.for_model(**SHAPE | {"hidden_size": 32}))
     ranks.wait()
     peak = _Peak()
-    built = models.build(start, tokenizer, 64, None, 0, torch.float32, ranks)
-    settings = Settings(steps=1, rows=RANKS, micro_rows=1, learning_rate=0.0)
+    built = models.build(start, tokenizer, CONTEXT, None, 0, torch.float32, ranks)
+    rows = RANKS * PIECES
+    settings = Settings(steps=2, rows=rows, micro_rows=1, learning_rate=0.0)
     root = on_ranks(built.model, settings, ranks, source, torch.float32, built.rows)
-    peak.end()
     own = sum(parallel.local(weight).nbytes for weight in root.parameters())
-    print("RANK", json.dumps([peak.own, peak.all, own, 4 * built.parameters]), flush=True)
+    layer = max(sum(p.numel() for p in block.parameters()) for block in models.blocks(built.model))
+    ranks.wait()
+    peak.next_phase()
+    stream = RowStream("train", _Words(), rows)
+    task = LanguageModelTask(root, stream, 1, ranks, [None])
+    output = folder.parent / "trained"
+    loop.train(task, settings, ranks=ranks, checkpoints=output, job={}, on_step=lambda step: None)
+    ranks.wait()
+    peak.next_phase()
+    plan = Plan(start, None, None, None, CONTEXT, None, 1.0, 0)
+    output.mkdir(exist_ok=True)
+    models.save(built, plan, tokenizer, "", output, list(output.glob("*.safetensors")), ranks)
+    ranks.wait()
+    figures = {"peaks": peak.peaks, "part": own, "layer": 4 * layer, "whole": 4 * built.parameters}
+    print("RANK", json.dumps(figures), flush=True)
     ranks.leave()
 
 
@@ -104,16 +139,20 @@ def main() -> None:
             words = ["-m", "torch.distributed.run", "--nproc-per-node", str(RANKS)]
             words += ["--master-port", str(20000 + os.getpid() % 20000)]
             words += ["-m", "benchmarks.sharded_memory", source]
-            told = subprocess.run(
+            printed = subprocess.run(
                 [sys.executable, *words], check=True, stdout=subprocess.PIPE, text=True
             ).stdout
-            figures = [json.loads(x[5:]) for x in told.splitlines() if x.startswith("RANK")]
-            own, every, part, whole = map(max, zip(*figures, strict=True))
+            figures = [json.loads(x[5:]) for x in printed.splitlines() if x.startswith("RANK")]
+            whole, layer, part = (figures[0][name] for name in ("whole", "layer", "part"))
             print(
-                f"{name}, {RANKS} processes: own memory at most {own / whole:.2f} of the whole model "
-                f"({whole / 1e9:.2f} GB), pages of files included {every / whole:.2f}; "
-                f"a process's part is {part / whole:.2f}"
+                f"{name}, {RANKS} processes, a process's part {part / whole:.2f} of the whole model "
+                f"({whole / 1e9:.2f} GB), a layer {layer / whole:.2f}"
             )
+            for number, phase in enumerate(("until sharded", "steps", "saving")):
+                own, every = (max(f["peaks"][number][n] for f in figures) / whole for n in (0, 1))
+                print(
+                    f"  {phase}: own memory at most {own:.2f} of it, with pages of files {every:.2f}"
+                )
 
 
 if __name__ == "__main__":

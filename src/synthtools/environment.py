@@ -35,28 +35,36 @@ def collect_rarely() -> None:
     gc.set_threshold(100_000, 20, 50)
 
 
-def return_freed_memory() -> None:
-    """Has glibc return to the system what is freed, also between what is still held; elsewhere nothing."""
-    import ctypes
+def return_freed_tensors() -> None:
+    """Has glibc return what is freed of 1 MB and more to the system at once, also between what is still held.
 
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    Otherwise it keeps freed blocks of up to 32 MB between what stays: of a model that is sharded layer by layer, as
+    much again as the model's part. The price: the system clears the pages of each tensor.
+    """
+    _glibc_allocates({_MMAP_THRESHOLD: 1 << 20})
 
 
 def keep_freed_memory() -> None:
     """Has glibc keep up to 64 MB that are freed instead of returning them to the system at once.
 
     Tools that read allocate and free buffers of a megabyte all the time: without it a fifth of their
-    CPU time is the system clearing the same pages again. Elsewhere, and where the user has set
-    glibc's own variables, nothing changes.
+    CPU time is the system clearing the same pages again.
     """
+    # The last as glibc would raise it by itself.
+    _glibc_allocates({_TRIM_THRESHOLD: 64 << 20, _TOP_PAD: 16 << 20, _MMAP_THRESHOLD: 32 << 20})
+
+
+# Parameters of mallopt(3).
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+
+
+def _glibc_allocates(sizes: dict[int, int]) -> None:
+    """Elsewhere, and where the user has set glibc's own variables, nothing changes."""
     if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         return
     import ctypes
 
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD (to where glibc would raise it by itself)
-        for parameter, size in ((-1, 64 << 20), (-2, 16 << 20), (-3, 32 << 20)):
+        for parameter, size in sizes.items():
             mallopt(parameter, size)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from synthtools.environment import rank_and_size, return_freed_memory
+from synthtools.environment import rank_and_size, return_freed_tensors
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.devices import choose
 
@@ -72,6 +72,7 @@ def join(device: str) -> Ranks:
     """
     if rank_and_size()[1] == 1:
         return Ranks(0, 1, choose(device))
+    return_freed_tensors()
     chosen = choose(device)
     if chosen.startswith("cuda"):
         local = int(os.environ.get("LOCAL_RANK", "0"))
@@ -108,7 +109,6 @@ def shard(
     for block in blocks:
         fully_shard(block, mesh=mesh, mp_policy=policy)
         _convert(block, dtype)
-        return_freed_memory()  # of a layer at a time
     fully_shard(root, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
     _convert(root, dtype)
 

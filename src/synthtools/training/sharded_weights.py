@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from synthtools.environment import return_freed_memory
 from synthtools.training.parallel import Ranks, local
 
 _aten = torch.ops.aten
@@ -60,7 +59,6 @@ class _DrawnRows(TorchDispatchMode):
         own = pieces[rank] if rank < len(pieces) else self._whole[:0]
         self._rows[self._open] = self._kept[self._open], own.clone()
         self._whole = None
-        return_freed_memory()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthtools.environment import return_freed_memory
 from synthtools.training import models, parallel, step_cost
 from synthtools.training.corpus import Corpus
 from synthtools.training.journal import Journal, model_card
@@ -77,7 +76,6 @@ def _require_plain_head(root: ModelWithHead, name: str, ranks: Ranks) -> None:
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         root(data, lambda *_: models.require_plain_head(root.model, name))
     parallel.reshard(root)
-    return_freed_memory()
 
 
 class PreparedRun(NamedTuple):
