@@ -201,9 +201,19 @@ def test_windows_give_the_same_rows_fresh_resumed_and_to_other_ranks(tmp_path, m
     with closing(windows(tmp_path / "b", texts, read)) as again:
         every = [again.row(number) for number in range(400)]
         assert again.facts_of(20) == some
+    # A run that has ended is resumed: it asks for no row, only for what they came from. A source whose
+    # turn never came, and one whose rows after the last are prefetched, are described by the rows alone.
+    with closing(windows(tmp_path / "a", texts, read)) as ended:
+        count = resumed.rows_in(0)
+        given = [Blend([one], [1.0]).given(n) for one in (ended, again) for n in (0, 20, count)]
+        assert given[:3] == given[3:] and [g[0].left for g in given[:3]] == [None, None, 0]
+    with closing(windows(tmp_path / "a", texts, read)) as ended:
+        assert ended.facts_of(0) == again.facts_of(0) and again.facts_of(0)["documents"] == 0
+        assert ended.facts_of(20) == some
+    with closing(windows(tmp_path / "a", texts, read)) as ended:
+        assert ended.used_by(20)[1] == again.used_by(20)[1]
     np.testing.assert_array_equal(rows, every)
     np.testing.assert_array_equal(rows[:20], first)
-    count = resumed.rows_in(0)
     assert count == again.rows_in(0) <= 200
     for epoch in range(2):
         seen = np.concatenate([row[0] for row in rows[epoch * count : (epoch + 1) * count]])

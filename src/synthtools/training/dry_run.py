@@ -123,6 +123,9 @@ class _Counted(NamedTuple):
     def rows_in(self, epoch: int) -> int:
         return self.rows
 
+    def first_pass(self, rows: int) -> int:
+        return self.rows
+
 
 def _blend(
     sources: Sequence[Source],

@@ -87,6 +87,10 @@ class Journal:
         """The last lines; callable on every rank."""
         return self._lines()[-count:]
 
+    def validations(self, step: int) -> dict[int, dict[str, float]]:
+        """Those of the steps up to one, by step; every rank may ask."""
+        return {x["step"]: x["valid"] for x in self._lines() if x["step"] <= step and "valid" in x}
+
     def mean(self, name: str, count: int) -> float | None:
         """The mean of a number over the last steps, weighted by tokens; None if no step has it."""
         lines = self.last(count + 1)

@@ -54,11 +54,13 @@ class Packer(Protocol):
 
     def rows_in(self, epoch: int) -> int:
         """Rows of an epoch (from 0); 0 if not counted yet."""
-        ...
 
     def row(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Tokens, positions and labels of a row (from 0), each [length]."""
-        ...
+
+    def first_pass(self, rows: int) -> int:
+        """Rows of the first epoch; 0 where the first ``rows`` rows do not tell."""
+        return self.rows_in(0)
 
 
 def _random(seed: int, epoch: int, window: int = 0) -> np.random.Generator:
@@ -88,7 +90,7 @@ def _row(
     return tokens, positions, labels
 
 
-class CutPacker:
+class CutPacker(Packer):
     """Concatenated documents, cut into rows; the last row may be shorter.
 
     Args:
@@ -120,11 +122,10 @@ class CutPacker:
         epoch, row = divmod(number, self.rows)
         if epoch != self._epoch:
             self._shuffle(epoch)
-        start = int(self._row_order[row]) * self._length
-        end = min(start + self._length, len(self._tokens))
-        first = int(np.searchsorted(self._ends, start, side="right"))
+        place = int(self._row_order[row]) * self._length
+        end = min(place + self._length, len(self._tokens))
+        first = int(np.searchsorted(self._ends, place, side="right"))
         pieces = []
-        place = start
         while place < end:
             document = self._order[first]
             finish = min(int(self._ends[first]), end)
@@ -142,7 +143,7 @@ class CutPacker:
         self._epoch = epoch
 
 
-class WholePacker:
+class WholePacker(Packer):
     """Uncut documents, one or several per row.
 
     Args:
@@ -329,14 +330,13 @@ class Blend:
     def given(self, rows: int) -> list[RowsGiven]:
         """The rows of each source among the first ``rows`` rows."""
         self._reach(rows)
-        given = np.bincount(self._sources[:rows], minlength=len(self.packers)).tolist()
-        firsts = [packer.rows_in(0) for packer in self.packers]
-        return [
-            RowsGiven(count, max(0, count - first), max(0, first - count))
-            if first
-            else RowsGiven(count, 0, None)
-            for count, first in zip(given, firsts, strict=True)
-        ]
+        given = []
+        counts = np.bincount(self._sources[:rows], minlength=len(self.packers)).tolist()
+        for packer, count in zip(self.packers, counts, strict=True):
+            first = packer.first_pass(count)
+            left = max(0, first - count) if first else None
+            given.append(RowsGiven(count, max(0, count - first) if first else 0, left))
+        return given
 
 
 def _passes(packer: Packer, epochs: float) -> int:

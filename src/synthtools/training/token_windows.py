@@ -30,13 +30,13 @@ from synthtools.training.corpus import (
     is_made,
     load,
 )
-from synthtools.training.packers import CutPacker
+from synthtools.training.packers import CutPacker, Packer
 from synthtools.training.plan import Source
 
 _FIRST, _LARGEST = 1 << 20, 1 << 26
 
 
-class TokenWindows:
+class TokenWindows(Packer):
     """The rows of a source of which only the windows reached so far are tokenised.
 
     Args:
@@ -91,9 +91,12 @@ class TokenWindows:
     def rows_in(self, epoch: int) -> int:
         return self._before[-1] if self._whole else 0
 
+    def first_pass(self, rows: int) -> int:
+        used = self._windows_of(rows)
+        return self._before[-1] if self._whole and used == len(self._facts) else 0
+
     def row(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        while not self._whole and number >= self._before[-1]:
-            self._reach()
+        self._windows_of(number + 1)
         epoch, number = divmod(number, self._before[-1]) if self._whole else (0, number)
         window = int(np.searchsorted(self._before, number, side="right")) - 1
         if self._packer is None or self._packer[0] != window:
@@ -107,16 +110,23 @@ class TokenWindows:
 
     def facts_of(self, rows: int) -> dict[str, int]:
         """What the windows hold that so many rows come from (see ``corpus.Corpus``)."""
-        used = int(np.searchsorted(self._before, rows))
+        self._windows_of(1)  # facts that sum to 0 have names, too
+        used = self._windows_of(rows)
         whole = {n: value for n, value in self._facts[0].items() if n not in ("last", "read")}
         sums = {n: sum(f[n] for f in self._facts[:used]) for n in whole if n != "dtype"}
         return {**whole, **sums}
 
     def used_by(self, rows: int) -> tuple[list[Corpus], float]:
         """The windows that so many rows come from, and how many passes over them these are."""
-        used = min(int(np.searchsorted(self._before, rows)), len(self._facts))
+        used = self._windows_of(rows)
         windows = [load(_place(self._folder, window)) for window in range(used)]
         return windows, rows / max(1, self._before[used])
+
+    def _windows_of(self, rows: int) -> int:
+        """The windows that so many rows come from; waits for those that have not been reached."""
+        while not self._whole and rows > self._before[-1]:
+            self._reach()
+        return min(int(np.searchsorted(self._before, rows)), len(self._facts))
 
     def _reach(self) -> None:
         """Waits for one more window."""

@@ -157,6 +157,7 @@ def fit(
 
     def on_start(step: int) -> None:
         log.cut(step)
+        validations.update(log.validations(step))
         if step and rules is not None:
             rules.begin(log.last(rules.WINDOW))
 
