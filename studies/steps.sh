@@ -154,6 +154,7 @@ named() {
         if [ -f "$piece" ]; then
             stat -c '%n %s %Y' -- "$piece"
         elif [ -d "$piece" ]; then
+            for place in "${!planned[@]}"; do [[ $place != "$piece"/* ]] || echo "$place is made anew"; done
             find -L "$piece" -type f -printf '%p %s %T@\n' | sort
         fi
     done
@@ -233,18 +234,6 @@ step() {
 
 # The ids of the documents that the built-in model was trained on.
 trained_on=$(cd "$(dirname "${BASH_SOURCE[0]}")/../src/synthtools/prior" && pwd)/trained-on.jsonl.zst
-
-# tell_trained MODEL FILE…: on how many records of these held-out files the model was trained, where it is the built-in one.
-tell_trained() {
-    if only_tables || [ -n "$dry_run" ] || [ "$1" != builtin ]; then return; fi
-    local ids count
-    ids=$(synth cat "${@:2}" --select id --on-error skip --quiet | tr -d " ")
-    count=$(grep -cxFf <(synth cat "$trained_on") <<< "$ids") || true
-    if [ "$count" != 0 ]; then
-        printf '%s: the built-in model was trained on %d of %d held-out records: its figures on them are too good\n' \
-            "$study" "$count" "$(wc -l <<< "$ids")" >&2
-    fi
-}
 
 # with_prior FILE…: the records that the built-in model was trained on. without_prior FILE…: the others.
 with_prior() { of_prior -h "$@"; }

@@ -73,9 +73,9 @@ else
     step all/answers.jsonl continued
     step all/held-answers.jsonl synth cat all/answers.jsonl
 fi
-step held-out.jsonl synth sample all/held.jsonl -n "$held" --or-all --text-field response
+step all/unseen.jsonl without_prior all/held.jsonl
+step held-out.jsonl synth sample all/unseen.jsonl -n "$held" --or-all --text-field response
 step texts/human.jsonl synth decontaminate all/human.jsonl --benchmark held-out.jsonl --item-fields response --text-field response
-tell_trained "$base" held-out.jsonl
 [ "$scale" != paper ] || step all/prompts.jsonl synth cat all/human.jsonl --select id,prompt
 step prompts.jsonl synth cat held-out.jsonl --select id,prompt
 step writers.jsonl cat held-out.jsonl all/held-answers.jsonl

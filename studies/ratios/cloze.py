@@ -1,11 +1,12 @@
 """Questions that a model of a million parameters can answer, made of held-out essays.
 
     cloze.py topic|order|words ESSAYS PER
+    cloze.py question ESSAYS WORDS
 
 Prints PER questions of each essay of twelve or more sentences, of four choices each. Which two sentences stand before this one:
 `topic` has those of other essays beside the right ones, `order` others of the same essay. What is scored is the sentence behind the
 gap, so that no choice is likelier by itself. `words` asks which of four is the sentence; in the others two neighbouring words have
-changed places.
+changed places. `question` asks which of four essays' prompts stands before the first WORDS words of this one (`opening`).
 """
 
 import json
@@ -47,9 +48,23 @@ def question(kind, parts, others, draw):
     return right, sentence, [swapped(words, at) for at in draw.sample(range(len(words) - 1), 3)]
 
 
+def openings(records, words):
+    for record in records:
+        draw = random.Random(f"question {record['id']}")  # noqa: S311
+        right = record["prompt"]
+        choices = [right, *draw.sample(sorted({r["prompt"] for r in records} - {right}), 3)]
+        draw.shuffle(choices)
+        opening = " ".join(record["text"].replace("~", " ").split()[:words])
+        asked = {"prompt": f"~ {opening}", "opening": opening, "choices": choices}
+        print(json.dumps({"id": record["id"], **asked, "answer": choices.index(right)}))
+
+
 def main(kind, path, per):
     with open(path) as file:
         records = [json.loads(line) for line in file]
+    if kind == "question":
+        openings(records, int(per))
+        return
     essays = {record["id"]: sentences(record["text"]) for record in records}
     essays = {name: parts for name, parts in essays.items() if len(parts) >= 12}
     for name, parts in essays.items():

@@ -1,4 +1,4 @@
-"""Which documents trained the built-in model: listed, and told where a study tests it on them."""
+"""Which documents trained the built-in model: listed, and kept out of what a study tests it on."""
 
 import json
 import subprocess
@@ -29,23 +29,6 @@ def test_the_list_is_what_the_recipe_trains_on():
     assert len(held_out) == 194
     assert ids_in(LIST) == [one for n, one in enumerate(everything, 1) if n % 100]
     assert not set(ids_in(LIST)) & set(held_out)
-
-
-def test_a_study_tells_of_held_out_records_that_trained_the_model(tmp_path, environment):
-    held_out = tmp_path / "held-out.jsonl"
-    known = ids_in(LIST)
-    rows = [{"id": one, "text": "a"} for one in (known[0], "unheard-of", known[-1], 7)]
-    held_out.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-    def told(model):
-        script = f". {ROOT}/studies/steps.sh; study=s rows=rows; tell_trained {model} {held_out}"
-        command = ["bash", "-euo", "pipefail", "-c", script]
-        return subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-
-    assert told("builtin").stderr == (
-        "s: the built-in model was trained on 2 of 4 held-out records: its figures on them are too good\n"
-    )
-    assert told("./other").stderr == ""
 
 
 def test_held_out_text_trained_neither_the_prior_nor_the_models_of_a_study(tmp_path, environment):
