@@ -321,8 +321,8 @@ table models --by model --over seed --floor human=unigram --floor qa=qa_unigram 
     --columns "human,unigram,qa,qa_unigram,heading,${asks// /,}$([ "$per" = 0 ] || echo ,people)" "${claims[@]}"
 
 claims=()
-claim 'The pattern outlives tuning on human instructions' : 'heading[model=mixed] > heading[model=plain]'
 claim 'Tuned, the model that saw synthetic answers expects human answers less' : 'answers[model=mixed] > answers[model=plain]'
+claim 'Its pattern outlives tuning on human instructions' : 'heading[model=mixed] > heading[model=plain]'
 claim 'It follows instructions less' : "${follows}[model=mixed] < ${follows}[model=plain]"
 claim 'It writes less diverse text' : 'lexical[model=mixed] < lexical[model=plain]'
 claim 'Its sentences are longer, as those of synthetic answers are' : 'sentences[model=mixed] < sentences[model=plain]'
