@@ -172,7 +172,9 @@ def test_the_plan_does_nothing(study):
 
 def test_the_plan_sees_what_is_made_in_a_directory(study, tmp_path):
     script = tmp_path / "small" / "small.sh"
-    script.write_text(script.read_text().replace("finished\n", "step of.txt find parts\nfinished\n"))
+    script.write_text(
+        script.read_text().replace("finished\n", "step of.txt find parts\nfinished\n")
+    )
     study("--seeds", "0")
     out = study("--dry-run", "--seeds", "0", "--set", "first=x")[2]
     assert "  of.txt " in out and "\n5 steps to do." in out
