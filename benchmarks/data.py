@@ -113,6 +113,11 @@ def main() -> None:
             "ngram-hash": (("ngram-hash",), FEATURISER, ()),
             "ngram-hash --top 40": (("ngram-hash", "--top", 40), FEATURISER, ()),
             "minhash": (("ngram-hash", "--per-record", "minhash"), DATASKETCH, ()),
+            "minhash --hash fast": (
+                ("ngram-hash", "--per-record", "minhash", "--hash", "fast"),
+                DATASKETCH,
+                (),
+            ),
             "dsir": (dsir, DSIR, (target,)),
             "dsir --hash sha256": ((*dsir, "--hash", "sha256"), DSIR, (target,)),
         }

@@ -79,7 +79,7 @@ _synth() {
             operand=file words="builtin:topics builtin:sample"
             case $prev in
                 --n | --buckets | --top | --threshold | --permutations | --shingle | --vector-model | --rows | --width | --shard | --encoding | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
-                --hash) value=word words="fast sha256" ;;
+                --hash) value=word words="fast sha1 sha256" ;;
                 --per-record) value=word words="minhash density" ;;
                 --vector-field | --text-field) value=field ;;
                 --on-error) value=word words="fail skip" ;;

@@ -172,7 +172,7 @@ complete -c synth -n '__synth_tool_is ppl' -s h -l help -d 'Show this message an
 complete -c synth -n '__synth_tool_is ngram-hash' -a 'builtin:topics builtin:sample'
 complete -c synth -n '__synth_tool_is ngram-hash' -l n -x -d 'Lengths of the n-grams, in tokens (default: 1,2)'
 complete -c synth -n '__synth_tool_is ngram-hash' -l buckets -x -d 'Hash buckets (default 10,000; 20,000 a row for density). [at least 2]'
-complete -c synth -n '__synth_tool_is ngram-hash' -l hash -x -a 'fast sha256' -d 'Hash of an n-gram: a fast 64-bit one, or that of the DSIR package (slower)'
+complete -c synth -n '__synth_tool_is ngram-hash' -l hash -x -a 'fast sha1 sha256' -d 'Hash of an n-gram: fast (the default), a 64-bit one, or sha256, that of the DSIR package'
 complete -c synth -n '__synth_tool_is ngram-hash' -l top -x -d 'Report the K most frequent n-grams of each length (several times slower); with --compare also those over-represented on either side'
 complete -c synth -n '__synth_tool_is ngram-hash' -l exact -d 'Count every n-gram for --top, at a cost in time and memory'
 complete -c synth -n '__synth_tool_is ngram-hash' -l compare -d 'Compare every pair of inputs: divergences, the buckets that differ most, over-represented n-grams'

@@ -444,7 +444,7 @@ def ngram_hash(
     *files: Input,
     n: list[int] | int | None = ...,
     buckets: int | None = ...,
-    hash: Literal['fast', 'sha256'] = ...,
+    hash: Literal['fast', 'sha1', 'sha256'] | None = ...,
     top: int = ...,
     exact: bool = ...,
     compare: bool = ...,

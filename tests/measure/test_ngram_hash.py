@@ -11,6 +11,7 @@ import pytest
 from datasketch import MinHash
 
 import running
+from kernel_reference import ngram_hash
 
 NAMES = sorted(topics)
 
@@ -73,6 +74,26 @@ def test_signatures_are_those_of_datasketch(folder):
             {" ".join(words[i : i + 5]).encode() for i in range(max(1, len(words) - 4))}
         )
         assert record["minhash"] == signature.hashvalues.tolist()
+
+
+def test_signatures_of_the_fast_hash(folder, tmp_path):
+    """datasketch's formula over the reference's hash of the same shingles, instead of SHA-1."""
+    drawn = np.random.RandomState(1)
+    a = drawn.randint(0, 1 << 31, 16, dtype=np.uint32).astype(object) * 2 + 1
+    b = drawn.randint(0, 1 << 32, 16, dtype=np.uint32).astype(object)
+    found = synth(
+        "right.jsonl", "--per-record", "minhash", "--permutations", 16, "--hash", "fast", cwd=folder
+    )
+    for record in map(json.loads, found.splitlines()):
+        words = tokens(record["id"])
+        runs = [words[i : i + 5] for i in range(max(1, len(words) - 4))]
+        values = [ngram_hash(run) >> 32 for run in runs]
+        wanted = np.min([(a * value + b) % (1 << 32) for value in values], axis=0)
+        assert record["minhash"] == wanted.tolist()
+    copy = tmp_path / "copy.jsonl"
+    copy.write_bytes((folder / "left.jsonl").read_bytes())
+    report = json.loads(synth("left.jsonl", copy, "--duplicates", "--hash", "fast", cwd=folder))
+    assert report["documents_in_clusters"] == 60
 
 
 def test_near_duplicates_within_and_across(folder, tmp_path):
@@ -155,7 +176,9 @@ def test_bad_vectors_are_bad_records(vector, words, tmp_path):
         (["--compare", "--duplicates"], "give one"),
         (["--compare"], "two inputs"),
         (["--per-record", "x"], "use minhash or density"),
-        (["--hash", "md5"], "use fast or sha256"),
+        (["--hash", "md5"], "use fast, sha1 or sha256"),
+        (["--hash", "sha1"], "n-grams are hashed by fast or sha256"),
+        (["--duplicates", "--hash", "sha256"], "signatures are hashed by fast or sha1"),
         (["--n", "0"], "--n 0: give a whole number, 1 to 100"),
         (["--n", "1,x"], "--n x: give a whole number"),
         (["-o", "x.jsonl"], "--report"),

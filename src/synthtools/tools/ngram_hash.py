@@ -6,7 +6,7 @@ for human text, concentrated for synthetic text. The report adds entropy, Gini a
 fullest buckets [ours], and on request the most frequent n-grams.
 
 --compare does this for each input and compares every pair. --duplicates finds pairs and clusters
-of near-duplicates by MinHash signatures equal to datasketch's. --density estimates the density of
+of near-duplicates by MinHash signatures, by default those of datasketch. --density estimates the density of
 the records' vectors; --per-record writes signatures or densities into the records instead.
 
 \b
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from synthtools.cli.run import Run
     from synthtools.records.batch import Batch
+    from synthtools.records.text_buffer import TextBuffer
 
     # Records with their vectors, float32 [records, dimensions]; True where they are read again.
     Embedded = Callable[[bool], Iterator[tuple[Batch, np.ndarray]]]
@@ -57,8 +58,10 @@ class Options(Inputs, TextField, Output, Json, Picture, Seed, Workers):
     buckets: int | None = option(
         None, metavar="B", min=2, help="Hash buckets (default 10,000; 20,000 a row for density)."
     )
-    hash: Literal["fast", "sha256"] = option(
-        "fast", help="Hash of an n-gram: a fast 64-bit one, or that of the DSIR package (slower)."
+    hash: Literal["fast", "sha1", "sha256"] | None = option(
+        None,
+        help="Hash of an n-gram: fast (the default), a 64-bit one, or sha256, that of the DSIR package. Of "
+        "signatures: sha1 (the default), that of datasketch, or fast, which takes two thirds of the time.",
     )
     top: int = option(
         0,
@@ -129,6 +132,11 @@ class Options(Inputs, TextField, Output, Json, Picture, Seed, Workers):
             raise UsageError("--plot draws reports: it does not go with --per-record")
         if self.compare and len(self.files or ()) < 2:
             raise UsageError("--compare needs two inputs or more")
+        signs = self.duplicates or self.per_record == "minhash"
+        if self.hash == ("sha256" if signs else "sha1"):
+            what = "signatures" if signs else "n-grams"
+            other = "sha1" if signs else "sha256"
+            raise UsageError(f"--hash {self.hash}: {what} are hashed by fast or {other}")
         if self.width == 0:
             raise UsageError("--width must be above 0")
 
@@ -157,9 +165,9 @@ def _counts(options: Options) -> dict[str, Any]:
     from synthtools.measure.ngram_counts import NgramCounter, comparisons
     from synthtools.text.ngram_buckets import NgramHasher
 
-    hasher = NgramHasher(
-        tuple(sorted(set(options.n or (1, 2)))), options.buckets or 10_000, options.hash
-    )
+    orders = tuple(sorted(set(options.n or (1, 2))))
+    by_sha = options.hash == "sha256"
+    hasher = NgramHasher(orders, options.buckets or 10_000, "sha256" if by_sha else "fast")
     counter = NgramCounter(hasher, options.top > 0, options.exact)
     with Run("ngram-hash", options, None, options.text_field, apart=options.compare) as run:
         groups = run.groups() if options.compare else [("all", run.shards)]
@@ -185,24 +193,31 @@ def _signatures(options: Options) -> dict[str, Any]:
     """The records with their MinHash signatures."""
     from synthtools.cli.run import Run
     from synthtools.records.added_column import Column
-    from synthtools.text.minhash import signatures
 
     with Run("ngram-hash", options, options, options.text_field) as run:
         if not run.done:
-            signed = run.worked(
-                lambda _, texts: signatures(texts, options.permutations, options.shingle), options
-            )
+            signed = run.worked(_signer(options), options)
             run.write(
                 one.batch.adding({"minhash": Column("hashes", list(one.result))}) for one in signed
             )
         return run.finish()
 
 
+def _signer(options: Options) -> Callable[[Batch, TextBuffer], np.ndarray]:
+    """Makes the signatures of texts, uint32 [texts, permutations]."""
+    from synthtools.text.minhash import signatures
+    from synthtools.text.shingles import shingles
+
+    size, permutations = options.shingle, options.permutations
+    if options.hash == "fast":
+        return lambda _, texts: shingles(texts, size).signatures(permutations)
+    return lambda _, texts: signatures(texts, permutations, size)
+
+
 def _duplicates(options: Options) -> dict[str, Any] | None:
     """Near-duplicate pairs and clusters within and across the inputs."""
     from synthtools.cli.run import Run
     from synthtools.measure.duplicates import DocumentSignatures, pair_batches, summary
-    from synthtools.text.minhash import signatures
     from synthtools.text.near_duplicates import near_duplicates
 
     output = options if options.output or options.format else None
@@ -214,7 +229,7 @@ def _duplicates(options: Options) -> dict[str, Any] | None:
         documents = DocumentSignatures([name for name, _ in run.groups()])
         for index, (_, shards) in enumerate(run.groups()):
             for one in run.worked(
-                lambda _, texts: signatures(texts, options.permutations, options.shingle),
+                _signer(options),
                 options,
                 shards=shards,
                 fields=("id",),
