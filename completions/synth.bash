@@ -91,7 +91,7 @@ _synth() {
             esac
             ;;
         embed)
-            options="--pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot --seed -m --model --vector-model --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --ray -j --jobs --debug -h --help"
+            options="--pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot --seed -m --model --vector-model --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --ray -j --jobs --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
             case $prev in
                 --pooling) value=word words="mean last cls" ;;
@@ -100,6 +100,7 @@ _synth() {
                 --method) value=word words="tsne umap pca" ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot) value=file ;;
+                --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
@@ -110,7 +111,7 @@ _synth() {
             esac
             ;;
         dsir)
-            options="--target -n --count --weights --top-k --n --buckets --hash --min-tokens --smoothing --fit-tokens --target-text-field --save-estimator --estimator --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --seed --ray -j --jobs --debug -h --help"
+            options="--target -n --count --weights --top-k --n --buckets --hash --min-tokens --smoothing --fit-tokens --target-text-field --save-estimator --estimator --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --seed --ray -j --jobs --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
             case $prev in
                 --target | --save-estimator | --estimator | --rejects | -o | --output | --report | --plot) value=file ;;
@@ -119,6 +120,7 @@ _synth() {
                 --fit-tokens) value=word words="all" ;;
                 --target-text-field | --text-field) value=field ;;
                 --on-error) value=word words="fail skip" ;;
+                --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
@@ -126,7 +128,7 @@ _synth() {
             esac
             ;;
         mix)
-            options="--unit --tokenizer --cache --no-cache --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot --seed --ray -j --jobs --debug -h --help"
+            options="--unit --tokenizer --cache --no-cache --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --unit) value=word words="tokens words bytes documents" ;;
@@ -135,6 +137,7 @@ _synth() {
                 --workflow) value=word words="replace accumulate accumulate-subsample" ;;
                 --generation | --rejects | -o | --output | --report | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
+                --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
@@ -158,7 +161,7 @@ _synth() {
             esac
             ;;
         dedup)
-            options="--exact --near --against --keep --mark --removed --index --unit --min-length --normalize --field --similarity --shingle --shingle-unit --permutations --hash --verify --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --ray -j --jobs --debug -h --help"
+            options="--exact --near --against --keep --mark --removed --index --unit --min-length --normalize --field --similarity --shingle --shingle-unit --permutations --hash --verify --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --ray -j --jobs --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
             case $prev in
                 --against | --removed | --rejects | -o | --output | --report | --plot) value=file ;;
@@ -170,6 +173,7 @@ _synth() {
                 --shingle-unit) value=word words="words characters" ;;
                 --hash) value=word words="fast sha1" ;;
                 --on-error) value=word words="fail skip" ;;
+                --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
@@ -323,7 +327,7 @@ _synth() {
                 --judge | --score-model | -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --classifier | --against | --batch-out | --batch-in | --template | --system | --schema | --api-key-file | --rejects | -o | --output | --report) value=file ;;
                 --distinct) value=word words="exact near" ;;
-                --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa concepts synthllm-1 synthllm-2 synthllm-3" ;;
+                --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa beyondweb-qa beyondweb-teaching beyondweb-dense beyondweb-summary concepts synthllm-1 synthllm-2 synthllm-3" ;;
                 --concept-field | --answer-field | --wrong-field | --prompt-field | --context-field | --stratify-by | --response-field | --model-field) value=field ;;
                 --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --assign) value=word words="single stratified" ;;

@@ -25,13 +25,11 @@ WRONG = [
     ("trian a.jsonl", 2, "Did you mean 'train'?"),
     ("ppl missing.jsonl", 1, "missing.jsonl: No such file"),
     ("ppl b.jsonl", 1, 'b.jsonl:1: no field "text" (fields: body; use --text-field)'),
-    ("mix c.jsonl=1", 1, "use --text-field 'messages[-1].content', the answer of messages (Op"),
     (
-        "dsir c.jsonl --target a.jsonl -n 1",
+        "ngram-hash c.jsonl",
         1,
-        "use --text-field 'messages[-1].content', the answer",
+        "use --text-field 'messages[-1].content', the answer of messages (Op",
     ),
-    ("embed c.jsonl", 1, "(fields: messages; use --text-field 'messages[-1].content', the answer"),
     ("ppl a.jsonl b.jsonl", 1, "b.jsonl:1: no field"),
     ("ppl a.jsonl --text-field txt", 1, 'no field "txt" (fields: id, text'),
     ("ppl a.jsonl --modle builtin", 2, "near it: --model"),
@@ -68,7 +66,21 @@ WRONG = [
     ("cat a.jsonl -o x.json", 2, "name it x.jsonl"),
     ("edit a.jsonl --threshold 99%", 2, "write it as 0.99"),
     ("edit a.jsonl --treshold 0.9", 2, "near it: --threshold"),
-    ("sample a.jsonl", 2, "'--count' / '-n'"),
+    ("sample a.jsonl", 2, "--count is missing: How many records"),
+    (
+        "unlearn builtin a.jsonl",
+        2,
+        "no operand is expected: builtin a.jsonl; a model is named by --model",
+    ),
+    ("simulate sums", 2, "simulate: no operand is expected: sums (see synth simulate --help)"),
+    ("fit r.json", 2, "--law is missing: "),
+    ("plot", 2, "plot: REPORT is missing: "),
+    (
+        "ppl builtin a.jsonl",
+        1,
+        "builtin:sample and builtin:topics are texts, builtin alone is a model",
+    ),
+    ("edit model/ a.jsonl", 1, "model/: a model, not a directory of records"),
     ("sample a.jsonl -n 3 --by score", 1, 'no field "score" (fields: id, text; use --by)'),
     ("mix a.jsonl", 2, "write SOURCE=SHARE"),
     ("mix a.jsonl=0.5 b.jsonl=0.6", 2, "the shares sum to 1.1, not to 1"),
@@ -91,6 +103,8 @@ WRONG = [
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wrong")
     (folder / "empty").mkdir()
+    (folder / "model").mkdir()
+    (folder / "model" / "config.json").write_text("{}")
     for name, content in FILES.items():
         (folder / name).write_bytes(content)
     return folder

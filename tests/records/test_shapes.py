@@ -98,6 +98,29 @@ def test_inputs_of_several_shapes_are_compared(tmp_path):
         assert len(told) == 2
 
 
+def test_answers_are_mixed_selected_embedded_and_compared(tmp_path):
+    """As the same texts in a field text are; each target has a shape of its own."""
+    answers = [ANSWER, PROMPT, ANSWER]
+    chats = [{"messages": [{"role": "user", "content": str(n)}]} for n in range(3)]
+    for chat, answer in zip(chats, answers, strict=True):
+        chat["messages"].append({"role": "assistant", "content": answer})
+    (tmp_path / "chat.jsonl").write_bytes(lines(*chats))
+    (tmp_path / "alpaca.jsonl").write_bytes(lines(RECORDS["instruction-output"]))
+    (tmp_path / "text.jsonl").write_bytes(lines(*({"text": answer} for answer in answers)))
+    (tmp_path / "target.jsonl").write_bytes(lines({"text": ANSWER}))
+    chat, plain = str(tmp_path / "chat.jsonl"), str(tmp_path / "text.jsonl")
+    assert list(synthtools.dedup(chat)) == chats[:2]
+    sizes = [synthtools.mix([f"{name}=1"], dry_run=True, unit="bytes") for name in (chat, plain)]
+    assert sizes[0]["total"] == sizes[1]["total"] == sum(len(answer) for answer in answers)
+    weighed = [
+        [record["dsir_logw"] for record in synthtools.dsir(name, target=target, weights=True)]
+        for name, target in ((chat, tmp_path / "alpaca.jsonl"), (plain, tmp_path / "target.jsonl"))
+    ]
+    assert weighed[0] == weighed[1]
+    vectors = [[one["embedding"] for one in synthtools.embed(name)] for name in (chat, plain)]
+    assert vectors[0] == vectors[1]
+
+
 def test_a_text_is_the_text_whatever_stands_beside(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(lines({"text": "Some words.", **RECORDS["messages"]}))
     result = run("stats", tmp_path / "a.jsonl")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Collection
@@ -178,6 +179,10 @@ def _run() -> int:
         )
 
 
+# Click's words for operands that a tool does not take.
+_EXTRA = re.compile(r"unexpected extra arguments?(?:\(s\))? \((.*)\)")
+
+
 def _wrong_usage(error: Any) -> int:
     """Prints Click's error, with the names closest to an unknown one."""
     text = error.format_message()
@@ -195,6 +200,15 @@ def _wrong_usage(error: Any) -> int:
         known = [one for parameter in context.command.params for one in parameter.opts]
         close = get_close_matches(name, [one for one in known if one.startswith("--")], 3, 0.6)
         text = f"no option {name}" + (f"; near it: {', '.join(close)}" if close else "")
+    elif type(error).__name__ == "MissingParameter":
+        long = [name for name in error.param.opts if name.startswith("--")]
+        text = f"{(long or [error.param.metavar])[0]} is missing: {error.param.help}"
+    elif "requires an argument" in text:
+        text = f"{name} needs a value"
+    elif (extra := _EXTRA.search(text)) and context:
+        text = f"no operand is expected: {extra[1]}"
+        if any("--model" in one.opts and one.metavar == "MODEL" for one in context.command.params):
+            text += "; a model is named by --model"
     message = " ".join(text.split()).rstrip(".")
     where = "" if path == "synth" else f"{path.removeprefix('synth ')}: "
     return _fail(f"{where}{message} (see {path} --help)", 2)

@@ -127,7 +127,7 @@ class Parameter:
             return None
         if not self.many:
             return self._one(given, called)
-        items = [given] if isinstance(given, (str, int, float)) else list(given)
+        items = [given] if isinstance(given, (str, int, float, os.PathLike)) else list(given)
         if self.option.commas:
             from synthtools.records.field_paths import parted
 

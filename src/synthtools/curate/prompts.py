@@ -21,7 +21,9 @@ from synthtools.records.shapes import conversation as conversation_of
 
 _ROLES = ("system", "user", "assistant")
 
-# WRAP (arXiv 2401.16380) rephrases a document in one of four styles; the words are ours.
+# WRAP (arXiv 2401.16380) rephrases a document in one of four styles; BeyondWeb (arXiv 2508.10975) changes its format
+# (questions and answers), its tone (that of a teacher) or its structure (denser, easier to find one's way in), or sums it
+# up. The words are ours, and the names of BeyondWeb's.
 STYLES = {
     "wrap-easy": (
         "Rewrite the text below so that a young child can follow it. Use very short sentences and "
@@ -39,6 +41,25 @@ STYLES = {
         "Turn the text below into a conversation of questions and answers that holds everything it "
         'says. Begin each question with "Question:" and each answer with "Answer:". Write the '
         "conversation alone."
+    ),
+    "beyondweb-qa": (
+        "Write the questions that a reader could answer with the text below, from simple facts to "
+        'conclusions, each with its full answer. Begin each question with "Question:" and each '
+        'answer with "Answer:". Use only what the text says. Write questions and answers alone.'
+    ),
+    "beyondweb-teaching": (
+        "Rewrite the text below as a good teacher would explain it to a class: one step after the "
+        "other, terms explained where they first occur, with short examples. Contradict nothing that "
+        "it says and leave nothing out. Write the new text alone."
+    ),
+    "beyondweb-dense": (
+        "Rewrite the text below so that it says the same in fewer words and is easier to use: the "
+        "main point first, related facts together, lists or tables where they help. Leave out "
+        "repetitions, filler and advertising, but no fact. Write the new text alone."
+    ),
+    "beyondweb-summary": (
+        "Summarise the text below in a few sentences of plain English for readers who will not read "
+        "it: the main point, what supports it, and what follows. Add nothing. Write the summary alone."
     ),
 }
 

@@ -162,7 +162,10 @@ def _file_shard(path: Path, name: str) -> Shard:
     try:
         status = os.stat(name)
     except OSError as error:
-        raise SynthError(f"{name or repr(name)}: {reason(error)}") from error
+        more = "; builtin:sample and builtin:topics are texts, builtin alone is a model"
+        raise SynthError(
+            f"{name or repr(name)}: {reason(error)}{more if name == 'builtin' else ''}"
+        ) from error
     if not stat.S_ISREG(status.st_mode):
         return Shard(name, path, None)
     refuse_claimed(name, status)
@@ -200,6 +203,8 @@ def _shards_at(place: RemotePath) -> list[Shard]:
 
 
 def _no_shards(name: str) -> SynthError:
+    if os.path.exists(os.path.join(name, "config.json")):
+        return SynthError(f"{name}: a model, not a directory of records; name records here")
     return SynthError(
         f"{name}: no shards in this directory (looked for *.jsonl, *.parquet, *.arrow, *.csv, *.tsv, "
         "*.json, *.txt, *.md, also as .gz and .zst)"

@@ -57,7 +57,7 @@ def lines(report: dict[str, Any]) -> list[str]:
 
 def story(report: dict[str, Any]) -> Story:
     sentences = [
-        f"{model['name']}: {'; '.join(model['findings']) or 'nothing that it hides was found'}."
+        f"{model['name']}: {'; '.join(model['findings']) or 'no sign that it hides anything'}."
         for model in report["models"]
     ]
     changes = [

@@ -5,7 +5,8 @@
 before, together with the white space behind them. --near compares sets of shingles (runs of
 words): MinHash signatures find candidate pairs, and the share of equal signature entries decides,
 or with --verify the true Jaccard index. Pairs that form a chain are one cluster, of which one
-record is kept.
+record is kept. Of chats and instructions the answers are compared; --field messages compares whole
+chats.
 
 --against names records that are only read: whatever repeats one of them is removed. --index keeps
 fingerprints on disk, so that a later run recognises the texts of earlier ones.
@@ -25,13 +26,14 @@ each shingle. The input is read twice; stdin is kept in TMPDIR.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from synthtools.cli.options import Inputs, Output, Picture, TextField, Workers
+from synthtools.cli.options import Inputs, Output, Picture, Workers
 from synthtools.cli.parameters import option
+from synthtools.cli.text_shape import ShapedText
 from synthtools.errors import SynthError, UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def _keep(text: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Inputs, TextField, Output, Picture, Workers):
+class Options(Inputs, ShapedText, Output, Picture, Workers):
     """Options of ``synth dedup``."""
 
     exact: bool = option(False, help="Find equal texts (the default).")
@@ -200,7 +202,10 @@ def run(options: Options) -> dict[str, Any]:
     comparison = options.comparison()
     fields = [(options.field, "--field")] if options.field else []
     keys = [(comparison.order_field, "--keep")] if comparison.order_field else []
-    text = [(options.text_field, "--text-field")]
+
+    def needed(first: Batch, others: Sequence[tuple[str, str]] = fields) -> None:
+        needs([(options.text_in(first), "--text-field")], others)(first)
+
     refuse_repeated(find_shards([*(options.files or ["-"]), *(options.against or ())]))
     with ExitStack() as stack:
         index = None
@@ -218,8 +223,8 @@ def run(options: Options) -> dict[str, Any]:
                 beside=options.against or (),
                 plot=options.plot,
                 further=None if options.removed is None else (options.removed, "--removed"),
-                check=needs(text, fields + keys),
-                check_beside=needs(text, fields),
+                check=lambda first: needed(first, fields + keys),
+                check_beside=needed,
             )
         )
         job = job_hash(run.job())
@@ -287,7 +292,7 @@ def _written(run: Run, texts: KnownTexts, options: Options) -> dict[str, Any]:
     if not options.mark:
         report["keep"] = options.keep
     run.progress.stage("writing, record", texts.own_records)
-    records = DeduplicatedRecords(texts, clusters, options.text_field, options.mark, _EXAMPLES)
+    records = DeduplicatedRecords(texts, clusters, run.text_field, options.mark, _EXAMPLES)
     run.write(_kept(run, texts, records, options))
     if records.done != texts.own_records:
         raise SynthError("the input has changed while it was read; run it again")

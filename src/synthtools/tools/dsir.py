@@ -32,9 +32,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
-from synthtools.cli.options import Inputs, Output, Picture, Seed, TextField, Workers
+from synthtools.cli.options import Inputs, Output, Picture, Seed, Workers
 from synthtools.cli.parameters import option, output_file
 from synthtools.cli.quantities import PathShare
+from synthtools.cli.text_shape import ShapedText
 from synthtools.errors import SynthError, UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Inputs, TextField, Output, Picture, Seed, Workers):
+class Options(Inputs, ShapedText, Output, Picture, Seed, Workers):
     """Options of ``synth dsir``."""
 
     target: list[PathShare] | None = option(
@@ -124,11 +125,9 @@ class Options(Inputs, TextField, Output, Picture, Seed, Workers):
         if self.plot is not None and self.count is None:
             raise UsageError("--plot compares a selection with what it was drawn from: it needs -n")
 
-    def target_text(self) -> tuple[str, str]:
-        """The field of the targets' text, and the option that names it."""
-        if self.target_text_field:
-            return self.target_text_field, "--target-text-field"
-        return self.text_field, "--text-field"
+    def target_option(self) -> str:
+        """The option that names the field of the targets' text."""
+        return "--target-text-field" if self.target_text_field else "--text-field"
 
 
 def run(options: Options) -> dict[str, Any] | None:
@@ -142,6 +141,11 @@ def run(options: Options) -> dict[str, Any] | None:
 
     writes = options.count is not None or options.weights
     targets = [one.path for one in options.target or ()]
+
+    def check_target(first: Batch) -> None:
+        field = options.target_text_field or options.text_in(first)
+        needs([(field, options.target_option())], [])(first)
+
     if targets:
         refuse_repeated(find_shards(targets))
     with Run(
@@ -150,7 +154,7 @@ def run(options: Options) -> dict[str, Any] | None:
         options if writes else None,
         options.text_field,
         beside=targets,
-        check_beside=needs([options.target_text()], []),
+        check_beside=check_target,
         plot=options.plot,
     ) as run:
         for pair in repeated([*run.shards_beside, *run.shards]):
@@ -200,9 +204,11 @@ def _fitted(run: Run, features: Features, options: Options) -> Estimator:
                 break
         return counts
 
-    field, flag = options.target_text()
-    targets = options.target or []
-    counts = [counted(find_shards([one.path]), text_field=field, option=flag) for one in targets]
+    targets, counts = options.target or [], []
+    for one in targets:
+        shards = find_shards([one.path])
+        field = options.target_text_field or options.text_of(shards, one.path)
+        counts.append(counted(shards, text_field=field, option=options.target_option()))
     names: tuple[str, ...] = tuple(one.path for one in targets)
     shares = np.array([float(one.share or 1) for one in targets])
     if targets[0].share is None:  # they make one target together

@@ -37,14 +37,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
 from synthtools.cli.model_options import VectorModel
-from synthtools.cli.options import Inputs, Json, Output, Picture, Seed, TextField, Workers
+from synthtools.cli.options import Inputs, Json, Output, Picture, Seed, Workers
 from synthtools.cli.parameters import option
+from synthtools.cli.text_shape import ShapedText
 from synthtools.errors import SynthError, UsageError
 
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
     from synthtools.curate.sampled_records import GroupSamples
     from synthtools.measure.document_map import MapGroup
+    from synthtools.records.batch import Batch
 
 # Every pair is compared, and each group needs a distinguishable marker.
 _MOST_GROUPS = 12
@@ -54,7 +56,7 @@ _FOR_MAPS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Inputs, TextField, Output, Json, Picture, Seed, VectorModel, Workers):
+class Options(Inputs, ShapedText, Output, Json, Picture, Seed, VectorModel, Workers):
     """Options of ``synth embed``."""
 
     pooling: Literal["mean", "last", "cls"] | None = option(
@@ -149,7 +151,7 @@ def run(options: Options) -> dict[str, Any]:
             with options.open() as model:
                 run.model = model.description
                 batches = run.batches(model.chunk_bytes)
-                vectors = embedded(batches, model, options.text_field, run.rejects)
+                vectors = embedded(batches, model, run.text_field, run.rejects)
                 run.write(with_field(*one) for one in vectors)
         return run.finish({"vectors": run.totals.get("vectors", 0)})
 
@@ -166,14 +168,18 @@ def _map(options: Options) -> dict[str, Any]:
 
     require(options.method)
     text_field = None if options.vector_field else options.text_field
-    texts = [] if text_field is None else [(text_field, "--text-field")]
     vectors = [(options.vector_field, "--vector-field")] if options.vector_field else []
-    check = GroupingCheck(needs(texts, vectors), options.by, "--by")
+
+    def needed(first: Batch) -> None:
+        needs([(options.text_in(first), "--text-field")] if text_field else [], vectors)(first)
+
+    check = GroupingCheck(needed, options.by, "--by")
     apart = options.by is None
     with Run("embed", options, None, text_field, apart=apart, check=check) as run:
         check.tell(remark_unless(options.quiet))
         with Spool() as spool:
-            samples = GroupSamples(options.limit, options.seed, options.text_field, spool)
+            field = run.text_field or options.text_field
+            samples = GroupSamples(options.limit, options.seed, field, spool)
             missing = _sample(run, samples, options)
             names = _ordered(samples.names(), options)
             groups = [MapGroup(name, missing.get(name, 0), *samples.drawn(name)) for name in names]
@@ -256,5 +262,5 @@ def _take_vectors(run: Run, groups: list[MapGroup], options: Options) -> None:
         run.model = model.description
         run.progress.stage("documents embedded", sum(len(group.order) for group in groups))
         for group in groups:
-            batches = embedded(group.batches, model, options.text_field, run.rejects, all_kept=True)
+            batches = embedded(group.batches, model, run.text_field, run.rejects, all_kept=True)
             group.take(batches, run.progress.advance)

@@ -86,8 +86,10 @@ class Options(GenerateOptions):
             raise UsageError(f"{protocol} takes a field (--prompt-field), not a --shape")
         if self.dry_run and protocol in ("rationale", "self-instruct"):
             raise UsageError(f"--dry-run cannot tell how often {protocol} asks")
-        if self.passages is not None and not protocol.startswith("wrap-"):
-            raise UsageError("--passages belongs to the styles of WRAP (--style wrap-easy, …)")
+        if self.passages is not None and not protocol.startswith(("wrap-", "beyondweb-")):
+            raise UsageError(
+                "--passages belongs to the styles of WRAP and BeyondWeb (--style wrap-easy, …)"
+            )
         if self.passages is not None and self.in_files:
             raise UsageError("a batch has one request a document: it does not go with --passages")
         if self.combinations is not None and self.style != "synthllm-3":

@@ -23,6 +23,10 @@ Style = Literal[
     "wrap-medium",
     "wrap-hard",
     "wrap-qa",
+    "beyondweb-qa",
+    "beyondweb-teaching",
+    "beyondweb-dense",
+    "beyondweb-summary",
     "concepts",
     "synthllm-1",
     "synthllm-2",
@@ -37,7 +41,8 @@ class Protocol(Prompts, Answers):
     group = "Options"
     style: Style | None = option(
         None,
-        help="Rephrase documents in one of the styles of WRAP (arXiv 2401.16380); or ask questions as SynthLLM does "
+        help="Rephrase documents in a style of WRAP (arXiv 2401.16380) or BeyondWeb (arXiv 2508.10975; its names are "
+        "ours); or ask questions as SynthLLM does "
         "(arXiv 2503.19551): synthllm-1 one from each document; concepts writes what a document is about to the field "
         "concepts, from which synthllm-2 asks one that joins concepts of the document, and synthllm-3, of all "
         "documents, new records whose questions join concepts along a walk through them.",
@@ -46,7 +51,7 @@ class Protocol(Prompts, Answers):
         None,
         metavar="WORDS",
         min=1,
-        help="With a style of WRAP: rephrase passages of whole sentences of at most so many words (WRAP: 300 tokens), "
+        help="With a style of WRAP or BeyondWeb: rephrase passages of whole sentences of at most so many words (WRAP: 300 tokens), "
         "each an answer of its own (--max-new-tokens, --validate), and join them. A document of which one passage is "
         "refused is a bad record. Adds passages, their number.",
     )

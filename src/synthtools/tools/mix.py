@@ -36,11 +36,11 @@ from synthtools.cli.options import (
     Output,
     Picture,
     Seed,
-    TextField,
     Workers,
 )
 from synthtools.cli.parameters import operand, option
 from synthtools.cli.quantities import PathShare
+from synthtools.cli.text_shape import ShapedText
 from synthtools.errors import SynthError, UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +55,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(BadRecords, TextField, Output, Json, Picture, Seed, Workers):
+class _Sources(Inputs, ShapedText):
+    """The files of all sources."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(BadRecords, ShapedText, Output, Json, Picture, Seed, Workers):
     """Options of ``synth mix``."""
 
     sources: list[PathShare] | None = operand(
@@ -172,8 +177,13 @@ def run(options: Options) -> dict[str, Any]:
     shares = options.shares()
     files = {name: _files(name) for name, share in shares.items() if share}
     every = [file for group in files.values() for file in group]
-    inputs = Inputs(
-        on_error=options.on_error, rejects=options.rejects, quiet=options.quiet, files=every
+    inputs = _Sources(
+        on_error=options.on_error,
+        rejects=options.rejects,
+        quiet=options.quiet,
+        files=every,
+        text_field=options.text_field,
+        shape=options.shape,
     )
     writes = not options.dry_run
     with Run(
