@@ -104,7 +104,8 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wrong")
     (folder / "empty").mkdir()
     (folder / "model").mkdir()
-    (folder / "model" / "config.json").write_text("{}")
+    for name in ("config.json", "model.safetensors"):
+        (folder / "model" / name).write_text("{}")
     for name, content in FILES.items():
         (folder / name).write_bytes(content)
     return folder

@@ -203,8 +203,6 @@ def _shards_at(place: RemotePath) -> list[Shard]:
 
 
 def _no_shards(name: str) -> SynthError:
-    if os.path.exists(os.path.join(name, "config.json")):
-        return SynthError(f"{name}: a model, not a directory of records; name records here")
     return SynthError(
         f"{name}: no shards in this directory (looked for *.jsonl, *.parquet, *.arrow, *.csv, *.tsv, "
         "*.json, *.txt, *.md, also as .gz and .zst)"
@@ -225,6 +223,8 @@ def _directory_shards(name: str) -> list[Shard]:
             folders.clear()
             continue
         seen.add(here)
+        if "config.json" in files and any(file.endswith(".safetensors") for file in files):
+            raise SynthError(f"{folder}: a model, not a directory of records; name records here")
         folders[:] = sorted(f for f in folders if not f.startswith((".", "_")))
         below = folder[len(name) :].lstrip("/")
         paths += [os.path.join(below, file) for file in files]
