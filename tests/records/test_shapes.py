@@ -110,6 +110,8 @@ def test_answers_are_mixed_selected_embedded_and_compared(tmp_path):
     (tmp_path / "target.jsonl").write_bytes(lines({"text": ANSWER}))
     chat, plain = str(tmp_path / "chat.jsonl"), str(tmp_path / "text.jsonl")
     assert list(synthtools.dedup(chat)) == chats[:2]
+    piped = run("dedup", input=lines(*chats))
+    assert records_of(piped) == chats[:2] and piped.stderr.count(b"read as messages") == 1
     sizes = [synthtools.mix([f"{name}=1"], dry_run=True, unit="bytes") for name in (chat, plain)]
     assert sizes[0]["total"] == sizes[1]["total"] == sum(len(answer) for answer in answers)
     weighed = [

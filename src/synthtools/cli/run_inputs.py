@@ -195,6 +195,7 @@ class RunInputs:
     def twice(self, shards: list[Shard], files: bool = False) -> list[Shard]:
         """The shards, such that they can be read twice: stdin is copied to disk, and with ``files``
         in-memory records are copied too."""
+        _ = self.text_field  # what stdin is like shows before it is copied
         return [self._stack.enter_context(rereadable(shard, files)) for shard in shards]
 
     def worked(
