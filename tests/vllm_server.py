@@ -51,6 +51,7 @@ def wait_for(process, url):
             return
         except OSError:
             time.sleep(0.5)
+    raise AssertionError("the server did not answer in five minutes")
 
 
 def kill(process):
