@@ -36,7 +36,7 @@ setting base_size  4.8M             4.8M             1.2B
 setting again      12K              120K             1B
 setting further    6K               20K              1B
 setting further_rate 3e-4           3e-4             5e-5
-setting selection  60               420              1000000
+setting selection  40               420              1000000
 # Documents: edited; compared, of each side and seed; edited thrice; answers edited.
 setting pool       12               40               1000000
 setting few        6                10               2000
