@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import machine, texts
-from synthtools.curate.held_out_scores import held_out_scores
+from synthtools.curate.text_classifier import held_out_scores
 from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.open_models import open_model

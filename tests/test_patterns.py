@@ -12,7 +12,7 @@ from faults.hostile import patterns
 from synthtools.cli import quantities
 from synthtools.curate import error_extrapolation
 from synthtools.curate.self_instruct import SelfInstruct
-from synthtools.evaluate import followbench_rules, ifeval_rules
+from synthtools.evaluate import followbench_rules, ifeval
 from synthtools.records import field_paths
 
 ROOT = Path(__file__).resolve().parent.parent / "src" / "synthtools"
@@ -60,12 +60,12 @@ def _random(alphabet, count=3000, longest=14):
 
 def _rule(name, bound):
     """How many a rule counts: the largest bound that it finds kept."""
-    rule = ifeval_rules.RULES[f"detectable_{name}"]
+    rule = ifeval.RULES[f"detectable_{name}"]
     return lambda text: max(n for n in range(20) if n == 0 or rule(text, **{bound: n}))
 
 
 def _number_of_bullets(text):
-    rule = ifeval_rules.RULES["detectable_format:number_bullet_lists"]
+    rule = ifeval.RULES["detectable_format:number_bullet_lists"]
     return next(n for n in range(30) if rule(text, num_bullets=n))
 
 
@@ -109,7 +109,7 @@ EQUAL = {
         "*-\n a\r",
     ),
     "title": (
-        ifeval_rules.RULES["detectable_format:title"],
+        ifeval.RULES["detectable_format:title"],
         lambda t: any(one.lstrip("<").rstrip(">").strip() for one in re.findall(r"<<[^\n]+>>", t)),
         "<<>> a\n",
     ),

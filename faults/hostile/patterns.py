@@ -70,8 +70,7 @@ def uses() -> dict[str, dict[str, Use]]:
         danger_zone,
         followbench_rules,
         generative_tasks,
-        ifeval_rules,
-        ifeval_text,
+        ifeval,
         judge,
         tasks,
     )
@@ -147,13 +146,11 @@ def uses() -> dict[str, dict[str, Use]]:
             "kept": kept,
             "examples": lambda t: followbench_rules.kept("example", "", 0, 5, "{answer}a" * 9, t),
         },
-        "evaluate.ifeval_rules": {
-            name: partial(ifeval_rules.RULES[name], **more) for name, more in given.items()
-        },
-        "evaluate.ifeval_text": {
-            "sentences": ifeval_text.sentences,
-            "words": ifeval_text.words,
-            "capital words": ifeval_text.capital_words,
+        "evaluate.ifeval": {
+            **{name: partial(ifeval.RULES[name], **more) for name, more in given.items()},
+            "sentences": ifeval.sentences,
+            "words": ifeval.words,
+            "capital words": ifeval.capital_words,
         },
         "evaluate.judge": {
             "reasons": lambda t: judge.FailureCounts().add(t),

@@ -13,12 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import running
-from synthtools.curate.beginnings import beginning
+from synthtools.curate.answers import stratified
 from synthtools.curate.error_extrapolation import pair_in
-from synthtools.curate.model_shares import stratified
-from synthtools.curate.prompts import STYLES, PromptedRecords
+from synthtools.curate.prompts import STYLES, PromptedRecords, beginning
 from synthtools.curate.rationales import gold_of, reached
-from synthtools.curate.templates import Template
+from synthtools.curate.reshaped_records import Template
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.generation import Answer, Prompt
 from synthtools.records.batch import JsonBatch

@@ -13,8 +13,7 @@ import pytest
 from synthtools.cli.app import build
 from synthtools.cli.quantities import NamedContent
 from synthtools.curate import selected_answers
-from synthtools.curate.answer_scores import LENGTHS
-from synthtools.curate.validators import validator_of
+from synthtools.curate.validators import LENGTHS, validator_of
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.generation import Answer, Prompt
 

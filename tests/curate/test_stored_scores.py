@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthtools.curate.edited_records import edited_by_model, edited_by_scores
-from synthtools.curate.stored_scores import StoredScores
+from synthtools.curate.edited_records import StoredScores, edited_by_model, edited_by_scores
 from synthtools.curate.token_edit import Rules
 from synthtools.errors import SynthError
 from synthtools.lm.scorer import LanguageModel

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from synthtools.evaluate import calibration, early_warning
+from synthtools.evaluate import calibration, differences
 
 
 def random_answers(size=300, choices=4, seed=0, sharp=3.0, varied=False):
@@ -131,7 +131,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     held = 0
     for seed in range(40):
         found = calibration.judged(random_answers(150, seed=seed))
-        low, high = calibration.bootstrap(found, 100, 0)["accuracy"]
+        low, high = calibration.intervals(found, 100, 0)["accuracy"]
         held += low <= truth <= high
     assert held >= 33  # 40 × 0.95 less four standard deviations
 
@@ -161,6 +161,6 @@ def report(ece, accuracy, ends=0.01):
     ],
 )
 def test_the_early_warning_is_worse_calibration_at_flat_accuracy(after, state):
-    rows = early_warning.warnings(report(0.1, 0.5), report(*after), [])
+    rows = differences.warnings(report(0.1, 0.5), report(*after), [])
     assert [row["state"] for row in rows] == [state]
     assert not rows[0]["paired"]

@@ -10,9 +10,9 @@ import yaml
 
 from synthtools.errors import SynthError
 from synthtools.evaluate import choices, tasks
+from synthtools.evaluate.choices import Shots, split_of
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.likelihood import Continuations, likelihoods, next_tokens
-from synthtools.evaluate.shots import Shots, split_of
 from synthtools.evaluate.suites import expanded
 from synthtools.records.rejects import Rejects
 

@@ -7,7 +7,7 @@ import pytest
 
 from synthtools import reports
 from synthtools.errors import SynthError, UsageError
-from synthtools.evaluate import budget, differences, mixtures, paired_comparison
+from synthtools.evaluate import differences, paired_comparison, synthetic_shares
 
 from .conftest import write
 
@@ -143,7 +143,7 @@ def test_equal_models_do_not_differ():
     ],
 )
 def test_the_guidance_of_ratios(share, parameters, zone, words):
-    found, said = budget.guidance(share, parameters)
+    found, said = synthetic_shares.guidance(share, parameters)
     assert found == zone and words in said
 
 
@@ -154,7 +154,7 @@ def test_a_series_of_runs():
         report(accuracy=0.45, ece=0.12),
         report(accuracy=0.50, ece=0.12),
     ]
-    found = budget.series(runs, [0, 0.1, 0.3, 0.5], (), None)
+    found = synthetic_shares.series(runs, [0, 0.1, 0.3, 0.5], (), None)
     assert found["figures"] == ["suites.s.accuracy"]
     assert [round(row["loss"], 6) for row in found["rows"]] == [0, 0.02, 0.1, 0]
     assert [row["within"] for row in found["rows"]] == [True, True, False, True]
@@ -162,20 +162,22 @@ def test_a_series_of_runs():
     assert found["largest_within"] == 0.1 and found["calibration_first"] == 0.1
     assert found["rows"][1]["ece"] == pytest.approx(0.03)
     worse = [report(perplexity_micro=10.0), report(perplexity_micro=12.0)]
-    assert budget.series(worse, [0, 0.4], (), None)["rows"][1]["loss"] == pytest.approx(0.2)
-    named = budget.series(runs, [0, 0.1, 0.3, 0.5], ["suites.s.ece"], None)
+    assert synthetic_shares.series(worse, [0, 0.4], (), None)["rows"][1]["loss"] == pytest.approx(
+        0.2
+    )
+    named = synthetic_shares.series(runs, [0, 0.1, 0.3, 0.5], ["suites.s.ece"], None)
     assert named["rows"][1]["loss"] == pytest.approx(0.6)
 
 
 def test_of_nothing_no_share_can_be_lost():
     runs = [report(accuracy=0.0, ece=0.05), report(accuracy=0.1, ece=0.08)]
     with pytest.raises(UsageError, match="not 0 in the baseline"):
-        budget.series(runs, [0, 0.1], (), None)
+        synthetic_shares.series(runs, [0, 0.1], (), None)
     with pytest.raises(UsageError, match="is 0 in the baseline"):
-        budget.series(runs, [0, 0.1], ["suites.s.accuracy"], None)
+        synthetic_shares.series(runs, [0, 0.1], ["suites.s.accuracy"], None)
     for run, value in zip(runs, (10.0, 12.0), strict=True):
         run["suites"]["t"] = report(perplexity_micro=value)["suites"]["s"]
-    found = budget.series(runs, [0, 0.1], (), None)
+    found = synthetic_shares.series(runs, [0, 0.1], (), None)
     assert found["figures"] == ["suites.t.perplexity_micro"]
     assert found["left_out"] == ["suites.s.accuracy"]
 
@@ -242,7 +244,7 @@ def trained(name, **valid):
 
 def test_validation_perplexity_is_lost_when_it_rises():
     runs = [trained("a", human=100.0, machine=50.0), trained("b", human=110.0, machine=40.0)]
-    found = budget.series([report for _, report in runs], [0, 0.4], (), None)
+    found = synthetic_shares.series([report for _, report in runs], [0, 0.4], (), None)
     assert found["figures"] == ["valid.human", "valid.machine"]
     assert found["rows"][1]["losses"] == pytest.approx({"valid.human": 0.1, "valid.machine": -0.2})
     assert differences.lower_is_better("final_loss") and not differences.lower_is_better("lossless")
@@ -255,7 +257,7 @@ def test_mixture_curves_are_the_runs_by_share():
         for value in several:
             runs.append(trained(f"{share}", **{"a.b": value, "c": 2 * value}))
             shares.append(share)
-    found = mixtures.curves(runs, shares)
+    found = synthetic_shares.curves(runs, shares)
     one, two = found["curves"]
     assert (one["name"], one["quantity"], two["name"]) == ("a.b", "perplexity", "c")
     assert one["shares"] == [0, 0.5, 1] and one["runs"] == [2, 2, 1]
@@ -269,7 +271,7 @@ def test_mixture_curves_are_the_runs_by_share():
     ]
     lines = reports.story(found).lines
     assert lines[0].endswith("102 at 0 %, 130 at 100 %; lowest at 50 %: 92.")
-    bare = reports.figure(mixtures.curves(runs[:1], [0.5])).panels[0].series[0]
+    bare = reports.figure(synthetic_shares.curves(runs[:1], [0.5])).panels[0].series[0]
     assert bare.low is None  # one run has no range
     for bad, words in (
         (trained("x", c=1.0), "x.json: has no valid.a.b"),
@@ -277,9 +279,9 @@ def test_mixture_curves_are_the_runs_by_share():
         (("x.json", report(accuracy=1)), "different kinds"),
     ):
         with pytest.raises(SynthError, match=words):
-            mixtures.curves([runs[0], bad], [0, 1])
+            synthetic_shares.curves([runs[0], bad], [0, 1])
     with pytest.raises(SynthError, match="no perplexity or accuracy"):
-        mixtures.curves([trained("x")], [0])
+        synthetic_shares.curves([trained("x")], [0])
 
 
 def test_mixture_curves_at_the_command_line(saved, synth, tmp_path):

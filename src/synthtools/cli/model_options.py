@@ -35,7 +35,6 @@ class Cached(Group):
 
     group = "Model"
     cache: str | None = option(
-        None,
         metavar="DIR",
         help="Keep what the model says in this directory, and do not ask for what it holds. Known by "
         "the model (its files, or its name on a server), how it is run, sampling, seed and prompt; "
@@ -66,9 +65,9 @@ class LoadedModel(Group):
         "(FILE.gguf, REPO:FILE.gguf). Pickle weights are never loaded; code from a model's "
         "repository is never run.",
     )
-    revision: str | None = option(None, metavar="REV", help="Commit, tag or branch of a Hub model.")
+    revision: str | None = option(metavar="REV", help="Commit, tag or branch of a Hub model.")
     tokenizer: str | None = option(
-        None, metavar="MODEL", help="Use the tokenizer of this model (default: the model's own)."
+        metavar="MODEL", help="Use the tokenizer of this model (default: the model's own)."
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
         "auto",
@@ -77,7 +76,6 @@ class LoadedModel(Group):
         "twice as fast in bfloat16; a document's perplexity then differs by 0.2 %.",
     )
     context: int | None = option(
-        None,
         metavar="TOKENS",
         min=2,
         help="Context length in tokens (default: the model's own). Longer documents are processed "
@@ -96,7 +94,6 @@ class LoadedModel(Group):
         "one model across them (vLLM).",
     )
     batch_tokens: int | None = option(
-        None,
         metavar="N",
         min=1,
         help="Tokens per batch (default: as many as free memory allows). Does not change results.",
@@ -134,7 +131,6 @@ class LocalModel(LoadedModel):
     """A model with overlapping windows over texts."""
 
     stride: int | None = option(
-        None,
         metavar="TOKENS",
         min=1,
         help="Tokens from the start of one window to the next (default: three quarters of the "
@@ -169,30 +165,26 @@ class Traffic(Group):
 
     group = "Servers"
     api_key_file: Any = option(
-        None,
         metavar="FILE",
         parse=key_in_file,
         help="Send the key in this file, instead of OPENAI_API_KEY's, to the servers that are named. It "
         "must be yours alone to read (chmod 600).",
     )
     requests: int | None = option(
-        None,
         metavar="N",
         min=1,
         help="Concurrent requests to all servers together (default: 64 answers, 16 texts that are "
         "scored).",
     )
     tokens_in_flight: int | None = option(
-        None,
         metavar="N",
         min=1,
         help="Maximum tokens of prompts (estimated from their bytes) and answers in flight.",
     )
     requests_per_minute: int | None = option(
-        None, metavar="N", min=1, help="Maximum requests a minute, evenly spread, to all servers."
+        metavar="N", min=1, help="Maximum requests a minute, evenly spread, to all servers."
     )
     tokens_per_minute: int | None = option(
-        None,
         metavar="N",
         min=1,
         help="Maximum tokens a minute, likewise: of prompts (estimated), and of the longest answer for "
@@ -232,18 +224,15 @@ class Engine(LoadedModel, Traffic):
         "there is a GPU, else torch.",
     )
     server: str | None = option(
-        None,
         metavar="URL",
         help="An OpenAI-compatible server of vLLM, such as http://127.0.0.1:8000.",
     )
     answers_as: str | None = option(
-        None,
         metavar="NAME",
         help="Another model name that the server may answer under, such as 'gpt-4o-*' (* and ? are "
         "wildcards). Answers of any other model are refused.",
     )
     kv_cache: int | None = option(
-        None,
         metavar="SIZE",
         parse=quantities.size_in_bytes,
         help="Size of vLLM's key-value cache (1GB): small by default, so that two tools in a pipe "

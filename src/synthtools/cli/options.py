@@ -53,19 +53,16 @@ class FileFormat(Group):
 
     group = "Input"
     input_format: Literal["jsonl", "json", "csv", "tsv", "text"] | None = option(
-        None,
         help="Format of input that is neither Parquet nor Arrow (default: by the suffix .csv, .tsv, "
         ".txt or .md, else jsonl, or json where it begins with [). json is one array of records; csv "
         "and tsv have a header, their values are text; text is one record a file, with its path.",
     )
     encoding: str | None = option(
-        None,
         metavar="NAME",
         parse=encoding_of,
         help="Encoding of text input (default: UTF-8): cp1252, utf-16, …",
     )
     split: Literal["lines", "paragraphs"] | None = option(
-        None,
         help="Make each line, or each paragraph (separated by blank lines), of plain text a record.",
     )
 
@@ -100,7 +97,6 @@ class Inputs(BadRecords, FileFormat):
 
     group = "Input"
     files: list[str] | None = operand(
-        None,
         metavar="FILE",
         help="Files or directories of records: JSONL, Parquet, Arrow, CSV, TSV, a JSON array, plain "
         "text, recognized by content and suffix; text also as gzip or zstd. - or no FILE reads "
@@ -109,7 +105,6 @@ class Inputs(BadRecords, FileFormat):
         "by https://) need [remote].",
     )
     shard: quantities.InputPart | None = option(
-        None,
         metavar="I/N",
         parse=quantities.part,
         help="Read only the I-th of N contiguous groups of input files (for Slurm or GNU "
@@ -189,7 +184,6 @@ class Output(ReportFile):
         "(DIR/) gets shards part-00000.…; either may be a URL.",
     )
     format: str | None = option(
-        None,
         metavar="jsonl|jsonl.gz|jsonl.zst|parquet|arrow|csv|tsv",
         help="Format if the output has no suffix (default: jsonl on stdout, that of the first "
         "input in a directory).",

@@ -58,7 +58,7 @@ class Option:
         return "" if self.max is None else f"at most {self.max:,}"
 
 
-def option(default: Any, *flags: str, help: str, **more: Any) -> Any:  # noqa: A002 (what Typer calls it)
+def option(default: Any = None, *flags: str, help: str, **more: Any) -> Any:  # noqa: A002 (what Typer calls it)
     """An option; a default of ``...`` for a required one."""
     return _field(default, Option(flags, help, **more))
 
@@ -68,7 +68,7 @@ def output_file(*, help: str) -> Any:  # noqa: A002
     return _field(None, Option((), help, "FILE", writes=True))
 
 
-def operand(default: Any, *, metavar: str, help: str, **more: Any) -> Any:  # noqa: A002
+def operand(default: Any = None, *, metavar: str, help: str, **more: Any) -> Any:  # noqa: A002
     """A positional argument."""
     return _field(default, Option((), help, metavar, show_default=False, named=False, **more))
 

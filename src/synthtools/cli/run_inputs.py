@@ -35,6 +35,16 @@ if TYPE_CHECKING:
 _R = TypeVar("_R")
 
 
+def numbers_of(groups: Iterable[tuple[str, list[Shard]]]) -> dict[str, int]:
+    """The number of each shard's input by the shard's name; of inputs that share one the first."""
+    numbered = reversed([*enumerate(groups)])
+    return {shard.name: number for number, (_, shards) in numbered for shard in shards}
+
+
+def no_work(batch: Batch, texts: TextBuffer) -> None:
+    """For a pass of ``worked`` that asks for the records alone."""
+
+
 class RunInputs:
     """The inputs of a run; base class of ``Run``.
 

@@ -23,7 +23,6 @@ class ShapedText(TextField):
 
     group = "Input"
     shape: ShapeName | None = option(
-        None,
         help="The text is the answer of records of this shape: its last message, its output, completion, "
         "response or answer. By default the first record shows the shape by its fields, unless it has "
         "a field text. With --text-field the field is named instead.",

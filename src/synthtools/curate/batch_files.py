@@ -68,10 +68,8 @@ def write_requests(
     files: list[AtomicFile] = []
     with ExitStack() as stack:
         for prompt in prompts:
-            room = model.sampling.max_new_tokens
-            url, body = request_of(
-                prompt, model.sampling, model.seed, model=model.name, room=room, vllm=False
-            )
+            room, how = model.sampling.max_new_tokens, (model.sampling, model.seed)
+            url, body = request_of(prompt, *how, model=model.name, room=room, vllm=False)
             request = {"custom_id": model.request_id(prompt), "method": "POST", "url": url}
             line = json_bytes({**request, "body": body}) + b"\n"
             last = written[-1] if written else None

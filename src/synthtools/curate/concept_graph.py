@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synthtools.curate.prompts import PromptBuilder, UnusableRecord, prompted, text_in
-from synthtools.curate.templates import as_text
+from synthtools.curate.reshaped_records import as_text
 from synthtools.draws import lane_of, uniforms
 from synthtools.errors import SynthError, parameter
 from synthtools.records.added_column import Column
@@ -53,11 +53,8 @@ class DocumentConcepts(NamedTuple):
 
 
 def concepts_in(value: Any) -> DocumentConcepts:
-    """Topics and concepts as a model has written them, or a list of concepts.
-
-    Raises:
-        UnusableRecord: the value lists no concepts.
-    """
+    """Topics and concepts as a model has written them, or a list of concepts. Raises UnusableRecord: the value
+    lists no concepts."""
     names_by_kind: dict[str, list[str]] = {"topics": [], "concepts": []}
     if isinstance(value, list):
         names_by_kind["concepts"] = [one for one in value if isinstance(one, str)]
@@ -79,9 +76,8 @@ def own_combination(value: Any, seed: int) -> str:
     """A topic and some concepts of one document, drawn by the seed and what is in it."""
     document = concepts_in(value)
     known = int.from_bytes(blake2b(json_bytes(value), digest_size=8).digest(), "little")
-    order = np.argsort(
-        uniforms(seed, known, 0, np.arange(len(document.concepts)), _LANE), kind="stable"
-    )
+    draws = uniforms(seed, known, 0, np.arange(len(document.concepts)), _LANE)
+    order = np.argsort(draws, kind="stable")
     topic = int(uniforms(seed, known, 1, np.zeros(1, np.int64), _LANE)[0] * len(document.topics))
     names = [document.concepts[i] for i in order[:_OWN_CONCEPTS]]
     return "; ".join([*document.topics[topic : topic + 1], *names])
@@ -130,9 +126,8 @@ class ConceptGraph:
 
     def add(self, name: str, text: str, document: DocumentConcepts) -> None:
         """Takes a document."""
-        named = [(True, topic) for topic in document.topics] + [
-            (False, one) for one in document.concepts
-        ]
+        named = [(True, topic) for topic in document.topics]
+        named += [(False, concept) for concept in document.concepts]
         nodes = [self._numbers.setdefault(node, len(self._numbers)) for node in named]
         for one, other in combinations(nodes, 2):
             self._edges[one][other] += 1
@@ -148,11 +143,8 @@ class ConceptGraph:
         names = list(self._numbers)
         topics = [node for node, (is_topic, _) in enumerate(names) if is_topic]
         for number in range(count):
-            drawn = iter(
-                uniforms(
-                    seed, number, 2, np.arange(2 + _TOPIC_STEPS + 1 + _CONCEPT_STEPS), _LANE
-                ).tolist()
-            )
+            most = 2 + _TOPIC_STEPS + 1 + _CONCEPT_STEPS
+            drawn = iter(uniforms(seed, number, 2, np.arange(most), _LANE).tolist())
             start = topics or list(range(len(names)))
             walk = [start[int(next(drawn) * len(start))]]
             steps = 1 + int(next(drawn) * _TOPIC_STEPS)
@@ -199,14 +191,8 @@ class ConceptGraph:
 
 
 def graph_of(batches: Iterable[Batch], builder: PromptBuilder, rejects: Rejects) -> ConceptGraph:
-    """The graph of all records.
-
-    Args:
-        builder: of level 2, which refuses what cannot be used.
-
-    Raises:
-        SynthError: no record can be used.
-    """
+    """The graph of all records. ``builder``: of level 2, which refuses what cannot be used. Raises SynthError:
+    no record can be used."""
     graph = ConceptGraph()
     (field,), (concept_field,) = builder.fields, builder.optional
     for item in prompted(batches, builder, rejects):

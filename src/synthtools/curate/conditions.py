@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curate.templates import as_text
+from synthtools.curate.reshaped_records import as_text
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.field_paths import QUOTED, WHOLE
 from synthtools.records.jsonl import number_in
@@ -73,7 +73,7 @@ def condition_of(text: str) -> Condition:
         field = field.removeprefix("!").strip()
         if not field or _STRANGE.search(re.sub(WHOLE, "", field)):
             raise _refused()
-        return Condition(text, field, _each(_is_absent if absent else _is_there))
+        return Condition(text, field, _each(lambda value: _is_there(value) != absent))
     field, sign, value = (part.strip() for part in match.groups())
     if not field or _STRANGE_BEFORE.search(field):
         raise _refused()
@@ -85,7 +85,9 @@ def condition_of(text: str) -> Condition:
         raise _refused()
     whole = sign.endswith("=")
     like = _each(_likeness(_values(value))) if whole else _match(value)
-    return Condition(text, field, _opposite(like) if sign.startswith("!") else like, whole)
+    if sign.startswith("!"):
+        return Condition(text, field, lambda values: [not one for one in like(values)], whole)
+    return Condition(text, field, like, whole)
 
 
 def _refused() -> ValueError:
@@ -99,16 +101,8 @@ def _each(holds: Callable[[Any], bool]) -> _Holds:
     return lambda values: [holds(value) for value in values]
 
 
-def _opposite(holds: _Holds) -> _Holds:
-    return lambda values: [not one for one in holds(values)]
-
-
 def _is_there(value: Any) -> bool:
     return value is not MISSING and value is not None and value != ""
-
-
-def _is_absent(value: Any) -> bool:
-    return not _is_there(value)
 
 
 def _values(given: str) -> list[tuple[str, bool]]:
@@ -150,7 +144,9 @@ def _match(expression: str) -> _Holds:
     import pyarrow.compute as pc
 
     def matched(values: Sequence[Any]) -> list[bool | None]:
-        texts = [None if v is MISSING or v is None else _unicode(as_text(v)) for v in values]
+        # Half of a surrogate pair has no UTF-8; it becomes a question mark.
+        known = (None if v is MISSING or v is None else as_text(v) for v in values)
+        texts = [text and text.encode("utf-8", "replace").decode() for text in known]
         hits = pc.match_substring_regex(pa.array(texts, pa.large_string()), expression)
         matches: list[bool | None] = pc.fill_null(hits, False).to_pylist()
         return matches
@@ -163,10 +159,6 @@ def _match(expression: str) -> _Holds:
             f"use an expression of RE2 (it has no look-around and no back-references): {why}"
         ) from error
     return matched
-
-
-def _unicode(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _comparison(order: Callable[[Any, Any], bool], value: str) -> _Holds:
@@ -241,9 +233,8 @@ class Conditions:
         if condition.whole and any(isinstance(value, list | dict) for value in values):
             self.nested[condition.field] = None
         fitting = []
-        for index, value, holds in zip(
-            asked.tolist(), values, condition.holds(values), strict=True
-        ):
+        verdicts = zip(asked.tolist(), values, condition.holds(values), strict=True)
+        for index, value, holds in verdicts:
             if holds is None:
                 bad[index] = _fault(condition, value, batch, index)
             elif holds:
@@ -262,8 +253,5 @@ class Conditions:
 
 def _fault(condition: Condition, value: Any, batch: Batch, index: int) -> str:
     name = condition.field
-    if value is MISSING:
-        why = no_field(batch, index, name)
-    else:
-        why = f'field "{name}" is not a number'
+    why = no_field(batch, index, name) if value is MISSING else f'field "{name}" is not a number'
     return f"{why}, which '{condition.text}' compares (put the condition {name} before it)"

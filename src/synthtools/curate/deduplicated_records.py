@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curate.duplicate_clusters import DuplicateClusters
-from synthtools.curate.known_texts import KnownTexts
+from synthtools.curate.known_texts import DuplicateClusters, KnownTexts
 from synthtools.curate.text_fingerprints import without_pieces
 from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch
@@ -44,12 +43,8 @@ class DeduplicatedRecords:
         self._sizes = clusters.sizes() if mark else None
         self._shown = clusters.examples(examples)
         self._excerpts: dict[int, str] = {}
-        self._wanted: dict[int, None] = {}
-        for text in self._shown:
-            for one in (text, int(clusters.kept[text])):
-                record = texts.own_record(one)
-                if record is not None:
-                    self._wanted[record] = None
+        shown = (one for text in self._shown for one in (text, int(clusters.kept[text])))
+        self._wanted = {texts.own_record(text) for text in shown} - {None}
         self.done = self.changed = self.emptied = 0
 
     def parted(self, batch: Batch, texts: TextBuffer) -> tuple[Batch, Batch]:
@@ -127,23 +122,16 @@ class DeduplicatedRecords:
         return batch.adding(columns)
 
     def report(self, beside: list[Shard]) -> dict[str, Any]:
-        """What was done, with examples beside what they repeat.
-
-        Args:
-            beside: the shards of records that are only read.
-        """
+        """What was done, with examples beside what they repeat. ``beside``: the shards of records that are only
+        read."""
         report = self._texts.summary(self._clusters)
         if self._texts.comparison.unit != "record":
             report |= {"records_changed": self.changed, "records_emptied": self.emptied}
         kept = self._clusters.kept[self._shown].tolist()
         similarity = self._texts.similarity(np.array(self._shown, np.int64), np.array(kept, int))
         report["examples"] = [
-            {
-                "similarity": float(similar),
-                "removed": self._example(text, beside),
-                "kept": self._example(one, beside),
-            }
-            for text, one, similar in zip(self._shown, kept, similarity, strict=True)
+            {"similarity": s, "removed": self._example(a, beside), "kept": self._example(b, beside)}
+            for s, a, b in zip(similarity.tolist(), self._shown, kept, strict=True)
         ]
         return report
 

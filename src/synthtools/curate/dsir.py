@@ -66,11 +66,8 @@ class Estimator:
     smoothing: float = 0.0
 
     def log_ratios(self) -> np.ndarray:
-        """ln(p + 1e-8) − ln(q + 1e-8), float64 [targets, buckets].
-
-        Raises:
-            SynthError: a target has no n-grams.
-        """
+        """ln(p + 1e-8) − ln(q + 1e-8), float64 [targets, buckets]. Raises SynthError: a target has no
+        n-grams."""
         for name, counts in zip(self.targets, self.target_counts, strict=True):
             if not counts.sum():
                 raise SynthError(f"target {name}: has no words to move towards")

@@ -1,4 +1,8 @@
-"""The edit of a stream of records, with a model or from stored scores."""
+"""The edit of a stream of records, with a model or from scores that ``synth ppl --candidates K`` wrote.
+
+Stored scores must come in the order of the records that are edited; records in between that are not edited are
+passed over. A record is matched by its text.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,117 @@ from typing import Any
 import numpy as np
 
 from synthtools.curate.token_edit import Edited, Rules, edit
+from synthtools.errors import SynthError, parameter
 from synthtools.lm.prefetch import overlapped
 from synthtools.lm.scorer import LanguageModel, Tokenised
-from synthtools.lm.scores import Scores
+from synthtools.lm.scores import Candidates, Scores
 from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.records.added_column import Column
-from synthtools.records.batch import Batch
+from synthtools.records.batch import MISSING, Batch
 from synthtools.records.rejects import Rejects
 from synthtools.records.transform import in_calls, kept, sound
+
+_FIELDS = ("token_ids", "token_logprobs", "candidates")
+
+
+def _remedy() -> str:
+    return f"make it with ppl and its {parameter('candidates', 'K')}"
+
+
+class StoredScores:
+    """Gives the scores of texts, reading the stored ones alongside.
+
+    Args:
+        batches: the stored records.
+        rules: the edit they are for.
+        tokenizer: of the model that made them; each text's tokens are checked against it.
+        text_field: the text, in both streams.
+    """
+
+    def __init__(
+        self, batches: Iterable[Batch], rules: Rules, tokenizer: TextTokenizer, text_field: str
+    ) -> None:
+        self._rules, self._tokenizer = rules, tokenizer
+        self._records = (
+            (place, text, self._scores(place, *values))
+            for batch in batches
+            for place, text, *values in stored_fields(batch, rules, text_field)
+        )
+
+    def of(self, batch: Batch, texts: list[str]) -> list[Scores]:
+        """Scores of the next texts. Raises TextError: the tokenizer fails at texts. Raises SynthError: none are
+        stored for a text, or they do not serve the edit."""
+        # First: where it fails no stored record is used up.
+        expected = self._tokenizer.encode(texts)
+        located = [self._find(text, batch, index) for index, text in enumerate(texts)]
+        for index, (place, scores) in enumerate(located):
+            if not np.array_equal(scores.ids, expected[index]):
+                raise SynthError(
+                    f"{place}: scored with another tokenizer; name its model with {parameter('model')}"
+                )
+        return [scores for _, scores in located]
+
+    def _find(self, text: str, batch: Batch, index: int) -> tuple[str, Scores]:
+        for place, stored, scores in self._records:
+            if stored == text:
+                return place, scores
+        raise SynthError(
+            f"{batch.source}:{batch.numbers[index]}: {parameter('scores')} has no scores for this text (they "
+            "must be of these records, in this order)"
+        )
+
+    def _scores(self, place: str, ids: Any, logprobs: Any, candidates: Any = None) -> Scores:
+        """Scores from a record's fields, whatever they hold. ``candidates``: None where the edit needs none."""
+        try:
+            scores = Scores(
+                np.array(ids, np.int32),
+                np.array(logprobs, np.float32),  # None becomes NaN
+                self._candidates(place, candidates) if self._rules.resamples else None,
+            )
+            if not _fit_each_other(scores):
+                raise ValueError
+        except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
+            raise SynthError(f"{place}: these are not scores of synth ppl; {_remedy()}") from error
+        return scores
+
+    def _candidates(self, place: str, values: list[dict[str, list[float]] | None]) -> Candidates:
+        present = np.array([value is not None for value in values], bool)
+        known = [value for value in values if value is not None]
+        ids = np.array([value["ids"] for value in known], np.int32)
+        logprobs = np.array([value["logprobs"] for value in known], np.float32)
+        pool = self._rules.pool
+        stored = ids.shape[1] if known else pool
+        if stored < pool:
+            raise SynthError(
+                f"{place}: the edit needs {pool} candidates, {stored} are stored; lower "
+                f"{parameter('top_k')}, or score again with {parameter('candidates')} {pool}"
+            )
+        shape = len(known), stored
+        return Candidates(present, ids.reshape(shape)[:, :pool], logprobs.reshape(shape)[:, :pool])
+
+
+def stored_fields(batch: Batch, rules: Rules, text_field: str) -> Iterator[tuple[Any, ...]]:
+    """The place of each record, its text, and the values that an edit by ``rules`` takes from it. Raises
+    SynthError: a record lacks one."""
+    fields = (text_field, *(_FIELDS if rules.resamples else _FIELDS[:2]))
+    columns = [batch.column(name) for name in fields]
+    for number, *values in zip(batch.numbers, *columns, strict=True):
+        place = f"{batch.source}:{number}"
+        for name, value in zip(fields, values, strict=True):
+            if value is MISSING:
+                raise SynthError(f'{place}: no field "{name}"; {_remedy()}')
+        yield place, *values
+
+
+def _fit_each_other(scores: Scores) -> bool:
+    if scores.ids.ndim != 1 or scores.ids.shape != scores.logprobs.shape:
+        return False
+    if scores.candidates is None:
+        return True
+    present = scores.candidates.present
+    # Every token that has a probability has candidates too.
+    return present.shape == scores.ids.shape and bool((present | np.isnan(scores.logprobs)).all())
+
 
 _COUNTS = ("tokens", "flagged", "changed", "dropped", "held")
 _Keyed = tuple[Batch, np.ndarray]
@@ -67,10 +174,9 @@ def edited_by_model(
             whole = len(texts) == len(tokens)
             scores = model.score(tokens if whole else model.tokenise(texts), request)
             for generation in range(generations - 1):
-                past.append(
-                    _edit_all(texts, scores, keys, rules, model.tokenizer, seed, generation)
-                )
-                texts = [result.text for result in past[-1]]
+                results = _edit_all(texts, scores, keys, rules, model.tokenizer, seed, generation)
+                past.append(results)
+                texts = [result.text for result in results]
                 scores = model.score(model.tokenise(texts), request)
             return past, texts, scores
 
@@ -87,14 +193,9 @@ def edited_by_model(
         start = 0
         for batch, keys in run:
             part = slice(start, start + len(batch))
+            own = [int(key) for key in keys]
             last = _edit_all(
-                texts[part],
-                scores[part],
-                [int(key) for key in keys],
-                rules,
-                model.tokenizer,
-                seed,
-                generations - 1,
+                texts[part], scores[part], own, rules, model.tokenizer, seed, generations - 1
             )
             yield _with_fields(batch, [*(g[part] for g in past), last], rules, text_field)
             start += len(batch)
@@ -118,7 +219,7 @@ def edited_by_scores(
     """Edits records from stored scores: the same bytes as with the model that made them.
 
     Args:
-        scores_of: the scores of a batch's texts (see ``stored_scores``).
+        scores_of: the scores of a batch's texts (see ``edited_records``).
         rejects: takes the records that the tokenizer fails at; without it the first ends the run.
     """
 
@@ -173,11 +274,8 @@ def _with_fields(
 
 
 def report(totals: dict[str, int], rules: Rules, generations: int) -> dict[str, Any]:
-    """What was done by which rules: for each generation counts, and shares of its tokens.
-
-    Args:
-        totals: the sums of the batches' tallies.
-    """
+    """What was done by which rules: for each generation counts, and shares of its tokens. ``totals``: the sums
+    of the batches' tallies."""
     table = []
     for number in range(1, generations + 1):
         row: dict[str, Any] = {"generation": number}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from synthtools.curate.prompts import PromptBuilder, text_in
-from synthtools.curate.templates import as_text
+from synthtools.curate.reshaped_records import as_text
 from synthtools.records.added_column import Column
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.record_keys import ID_FIELD
@@ -34,11 +34,8 @@ _ANSWER = re.compile(r"Answer\s*+:", re.IGNORECASE)
 def prompts(
     field: str, answer_field: str, wrong_field: str | None, system: str | None
 ) -> PromptBuilder:
-    """The prompt for an item that was answered wrongly.
-
-    Args:
-        wrong_field: holds the wrong answer; None where it is not known.
-    """
+    """The prompt for an item that was answered wrongly. ``wrong_field``: holds the wrong answer; None where it
+    is not known."""
 
     def build(record: dict[str, Any]) -> str:
         values = {"question": text_in(record, field), "answer": as_text(record[answer_field])}
@@ -63,11 +60,9 @@ def pair_in(text: str) -> tuple[str, str] | None:
 def new_items(
     batches: Iterable[Batch], response_field: str, prompt_field: str, answer_field: str
 ) -> Iterator[Batch]:
-    """New records, of the responses that hold a new item: its question and its answer, the latter
-    as the response, too. Nothing of the old item remains but its id, in ``extrapolated_from``.
-
-    A response that cannot be read leaves no record.
-    """
+    """New records, of the responses that hold a new item: its question and its answer, the latter as the
+    response, too. Nothing of the old item remains but its id, in ``extrapolated_from``. A response that cannot
+    be read leaves no record."""
     for batch in batches:
         pairs = [pair_in(text) for text in batch.added[response_field].values]
         kept = [index for index, pair in enumerate(pairs) if pair is not None]

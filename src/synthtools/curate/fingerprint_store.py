@@ -1,4 +1,4 @@
-"""Fingerprints of many texts on disk: in TMPDIR for one run, in an index from run to run.
+"""Fingerprints of many texts: in TMPDIR for one run, in an index from run to run, on disk or in a Redis store.
 
 An index is a directory of arrays in numpy's format (.npy, version 1.0, no pickles; they can be
 memory-mapped) and ``index.json``:
@@ -18,27 +18,29 @@ import hashlib
 import os
 import re
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
 from synthtools.closeable import Closeable
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, UsageError
 from synthtools.records.atomic_files import AtomicFile, write_errors, write_whole
 from synthtools.records.jsonl import json_bytes, parse_value
 from synthtools.records.output_lock import OutputLock, remove_partial
+from synthtools.redaction import hide
+from synthtools.text.minhash import EMPTY
 
 _FORMAT, _VERSION = "synth-dedup-index", 1
 
 
 class ArrayFile(Closeable):
-    """Rows of one width and type in a temporary file (in TMPDIR), read through the page cache.
-
-    Args:
-        shape: of a row.
-    """
+    """Rows of one width and type in a temporary file (in TMPDIR), read through the page cache. ``shape``: of a
+    row."""
 
     def __init__(self, dtype: type[np.generic], shape: tuple[int, ...] = ()) -> None:
         self._dtype, self._shape = np.dtype(dtype), shape
@@ -55,6 +57,11 @@ class ArrayFile(Closeable):
         with write_errors(self._where):
             np.ascontiguousarray(rows, self._dtype).tofile(self._file)
         self._rows += len(rows)
+
+    def append_parts(self, rows: np.ndarray) -> None:
+        """Adds rows that may be more than memory holds."""
+        for at in range(0, len(rows), 1 << 16):
+            self.append(rows[at : at + (1 << 16)])
 
     def array(self) -> np.ndarray:
         """All rows so far, read-only, mapped into memory."""
@@ -130,24 +137,20 @@ class FingerprintIndex(Closeable):
         return bool(self._segments) and self._segments[-1]["job"] == job
 
     def into(self, store: ArrayFile) -> None:
-        """Copies all fingerprints in their order.
-
-        Raises:
-            SynthError: a segment is missing or not what the description says.
-        """
+        """Copies all fingerprints in their order. Raises SynthError: a segment is missing or not what the
+        description says."""
         for segment in self._segments:
             file = self.path / Path(str(segment["file"])).name
             try:
                 rows = np.load(file, mmap_mode="r", allow_pickle=False)
-                store_like = store.array()
-                if len(rows) != segment["texts"] or rows.dtype != store_like.dtype:
+                like = store.array()
+                if len(rows) != segment["texts"] or rows.dtype != like.dtype:
                     raise ValueError("its size or type is another")
-                if rows.shape[1:] != store_like.shape[1:]:
+                if rows.shape[1:] != like.shape[1:]:
                     raise ValueError("its width is another")
             except (OSError, ValueError) as error:
                 raise SynthError(f"{file}: damaged ({error}); make the index again") from error
-            for at in range(0, len(rows), 1 << 16):
-                store.append(rows[at : at + (1 << 16)])
+            store.append_parts(rows)
 
     def add(self, rows: np.ndarray, job: str) -> None:
         """Keeps the fingerprints of a run as a segment; the description changes last."""
@@ -161,15 +164,134 @@ class FingerprintIndex(Closeable):
             file.abort()
             raise
         self._segments.append({"file": name, "texts": len(rows), "job": job})
-        description = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "settings": self._settings,
-            "segments": self._segments,
-        }
+        description = {"format": _FORMAT, "version": _VERSION, "settings": self._settings}
+        description["segments"] = self._segments
         write_whole(self.path / "index.json", json_bytes(description) + b"\n", claimed=True)
 
 
 def job_hash(job: dict[str, Any]) -> str:
     """What an index knows a run by."""
     return hashlib.sha256(json_bytes(job)).hexdigest()[:16]
+
+
+SCHEME = "redis://"
+_AT_ONCE = 1000  # signatures a request
+
+
+class SharedIndex(Closeable):
+    """The index of several machines: ``datasketch.MinHashLSH`` in a Redis store, at the same time perhaps.
+
+    Under NAME stand datasketch's keys (``NAME_keys``, ``NAME_bucket_…``; made with ``params=(bands, rows)`` and
+    ``prepickle=False``, so that nothing is ever unpickled) and three of ours: the signatures by the keys
+    (``NAME_signatures``), what all must agree in (``NAME_settings``) and the runs that ended (``NAME_jobs``).
+    A key is a hash of 16 bytes of the signature: equal ones are kept once.
+
+    Args:
+        url: redis://[USER:PASSWORD@]HOST[:PORT]/NAME.
+        settings: that signatures are made with; bands, rows: of a signature, see ``shape``.
+
+    Raises:
+        UsageError: the URL names no host or no index.
+        SynthError: the packages are missing, the server is, or other settings were used.
+    """
+
+    def __init__(self, url: str, settings: dict[str, Any], bands: int, rows: int) -> None:
+        parts = urlsplit(url)
+        name = parts.path.strip("/")
+        if not parts.hostname or not name:
+            raise UsageError(f"{hide(url)}: name a host and an index: redis://HOST:PORT/NAME")
+        self.path = hide(url)
+        store: dict[str, Any] = {"host": parts.hostname, "port": parts.port or 6379}
+        if parts.password is not None:
+            store["password"] = unquote(parts.password)
+            store["username"] = unquote(parts.username or "default")
+        try:
+            import redis
+            from datasketch import MinHashLSH
+        except ImportError as error:
+            raise SynthError(
+                f"{self.path}: needs redis and datasketch: pip install 'synthtools[redis]'"
+            ) from error
+        self._failure = redis.RedisError
+        self._name = name
+        self._redis = redis.Redis(**store)
+        with self._named_errors():
+            self._agree({**settings, "bands": bands, "rows": rows})
+        self._lsh = MinHashLSH(
+            num_perm=settings["permutations"],
+            params=(bands, rows),
+            storage_config={"type": "redis", "basename": name.encode(), "redis": store},
+            prepickle=False,
+        )
+
+    def close(self) -> None:
+        self._redis.close()
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except self._failure as error:
+            raise SynthError(f"{self.path}: {hide(str(error))}; is the server running?") from error
+
+    def _agree(self, settings: dict[str, Any]) -> None:
+        wanted = json_bytes(settings)
+        self._redis.setnx(f"{self._name}_settings", wanted)
+        stored = self._redis.get(f"{self._name}_settings")
+        if stored != wanted:
+            raise SynthError(
+                f"{self.path}: was made with {bytes(stored or b'').decode('utf-8', 'replace')}, not "
+                f"{wanted.decode()}; use the same, or another name"
+            )
+
+    def ends_with(self, job: str) -> bool:
+        """Whether this job's texts were added."""
+        with self._named_errors():
+            return bool(self._redis.sismember(f"{self._name}_jobs", job))
+
+    def near(self, rows: np.ndarray) -> np.ndarray:
+        """The signatures in the index that share a band with one of ``rows``, each once in the order of
+        their keys; both uint32 [any, permutations]."""
+        with self._named_errors():
+            met: set[bytes] = set()
+            tables = list(zip(self._lsh.hashtables, self._lsh.hashranges, strict=True))
+            for signed in self._signed(rows):
+                own = np.array(list(signed.values()))
+                for table, (begin, end) in tables:
+                    buckets = [row.tobytes() for row in own[:, begin:end].astype(">u4")]
+                    met.update(*table.getmany(*buckets))
+            keys = sorted(met)
+            signatures: list[bytes] = []
+            for at in range(0, len(keys), _AT_ONCE):
+                some = keys[at : at + _AT_ONCE]
+                signatures += self._redis.hmget(f"{self._name}_signatures", some)
+        if None in signatures:
+            raise SynthError(f"{self.path}: signatures are missing; make the index again")
+        array = np.frombuffer(b"".join(signatures), "<u4").astype(np.uint32)
+        return array.reshape(-1, rows.shape[1])
+
+    def add(self, rows: np.ndarray, job: str) -> None:
+        """Adds the signatures of a run; what is there already stays as it is, so that a run that was
+        killed here can do it again."""
+        from datasketch import LeanMinHash
+
+        with self._named_errors(), self._lsh.insertion_session(buffer_size=_AT_ONCE) as session:
+            for signed in self._signed(rows):
+                values = {key: row.astype("<u4").tobytes() for key, row in signed.items()}
+                self._redis.hset(f"{self._name}_signatures", mapping=values)
+                for key, row in signed.items():
+                    lean = LeanMinHash(seed=1, hashvalues=row, scheme="affine32")
+                    session.insert(key, lean, check_duplication=False)
+        with self._named_errors():
+            self._redis.sadd(f"{self._name}_jobs", job)
+
+    def _signed(self, rows: np.ndarray) -> Iterator[dict[bytes, np.ndarray]]:
+        """The signatures of texts that have shingles by their keys, some at a time."""
+        for at in range(0, len(rows), _AT_ONCE):
+            signed = {
+                blake2b(row.astype("<u4").tobytes(), digest_size=16).digest(): row
+                for row in rows[at : at + _AT_ONCE]
+                if (row != EMPTY).any()
+            }
+            if signed:
+                yield signed

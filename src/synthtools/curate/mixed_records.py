@@ -35,12 +35,8 @@ def mixed(
     seed: int | None,
     read_ahead: bool,
 ) -> MixedRecords:
-    """The documents of the parts, read once more from their sources.
-
-    Args:
-        seed: of a shuffle; None to interleave them.
-        read_ahead: read each source in a thread of its own.
-    """
+    """The documents of the parts, read once more from their sources. ``seed``: of a shuffle; None to interleave
+    them. ``read_ahead``: read each source in a thread of its own."""
     # What becomes JSON must not depend on which documents happen to be neighbours.
     same = of_one_form(surveys)
     streams: list[Iterator[Batch]] = []

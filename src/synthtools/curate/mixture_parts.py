@@ -125,10 +125,8 @@ def _passes(source: MeasuredSource, wanted: Fraction, place: int, seed: int) -> 
 
 
 def _draws(source: MeasuredSource, place: int, seed: int, turn: int = 0) -> np.ndarray:
-    """One number for each document of a source, uniform in (0, 1).
-
-    The versions that sources hold of one document (with one id) have nothing to do with each other.
-    """
+    """One number for each document of a source, uniform in (0, 1). The versions that sources hold of one
+    document (with one id) have nothing to do with each other."""
     return record_uniforms(seed, source.keys, lane_of("mix", str(place), str(turn)))
 
 
@@ -153,11 +151,8 @@ def everything(sources: Sequence[MeasuredSource]) -> list[MixturePart]:
 
 
 def subsample(sources: Sequence[MeasuredSource], total: int, seed: int) -> list[MixturePart]:
-    """A sample of one size from the pool of all sources (accumulate-subsample, arXiv 2410.16713).
-
-    Raises:
-        SynthError: the pool is too small.
-    """
+    """A sample of one size from the pool of all sources (accumulate-subsample, arXiv 2410.16713). Raises
+    SynthError: the pool is too small."""
     pool = sum(source.total for source in sources)
     if total > pool:
         raise SynthError(f"{parameter('total')} {total:,}: all generations together hold {pool:,}")
@@ -174,11 +169,9 @@ def subsample(sources: Sequence[MeasuredSource], total: int, seed: int) -> list[
 
 
 def interleaved(parts: Sequence[MixturePart]) -> np.ndarray:
-    """From which part each document of the mixture comes, int32 [documents].
-
-    Within a part documents keep their order. The middle of each is where its part would be
-    if all were spread evenly, so no prefix of the mixture favours a source.
-    """
+    """From which part each document of the mixture comes, int32 [documents]. Within a part documents keep their
+    order. The middle of each is where its part would be if all were spread evenly, so no prefix of the mixture
+    favours a source."""
     places, owners = [np.zeros(0)], [np.zeros(0, np.int32)]
     for index, part in enumerate(parts):
         sizes = part.sizes().astype(np.float64)

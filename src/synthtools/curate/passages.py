@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -41,11 +40,7 @@ def passages(text: str, most: int) -> list[str]:
 
 def prompts(field: str, system: str | None) -> PromptBuilder:
     """Documents, for ``PassageAnswers``."""
-
-    def build(record: dict[str, Any]) -> str:
-        return text_in(record, field)
-
-    return PromptBuilder((field,), build, system)
+    return PromptBuilder((field,), lambda record: text_in(record, field), system)
 
 
 def with_counts(batches: Iterable[Batch], field: str, most: int) -> Iterator[Batch]:

@@ -1,4 +1,4 @@
-"""Records → prompts."""
+"""Records → prompts; the beginnings of documents too, to be continued (iterative collapse, arXiv 2305.17493)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synthtools.curate.templates import Template, as_text
+from synthtools.curate.reshaped_records import Template, as_text
 from synthtools.errors import parameter
 from synthtools.lm.generation import Prompt
+from synthtools.lm.text_tokenizer import TextTokenizer
+from synthtools.lm.tokenizer_faults import TokenizerError
+from synthtools.records.added_column import Column
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.field_paths import AbsentError
 from synthtools.records.record_faults import no_field, without
@@ -101,11 +104,7 @@ class PromptBuilder:
     optional: tuple[str, ...] = ()
 
     def prompt(self, record: dict[str, Any]) -> Prompt:
-        """The prompt of a record; its key is still open.
-
-        Raises:
-            UnusableRecord: the record makes none.
-        """
+        """The prompt of a record; its key is still open. Raises UnusableRecord: the record makes none."""
         built = self.build(record)
         if isinstance(built, str):
             if self.plain:
@@ -115,9 +114,8 @@ class PromptBuilder:
             return conversation(built, self.system)
         messages = _checked(built)
         if self.plain:
-            raise UnusableRecord(
-                f"holds a conversation, which {parameter('plain')} cannot go on with"
-            )
+            where = parameter("plain")
+            raise UnusableRecord(f"holds a conversation, which {where} cannot go on with")
         if self.system is not None and messages[0]["role"] != "system":
             messages = [{"role": "system", "content": self.system}, *messages]
         return Prompt(b"", messages=tuple(messages))
@@ -151,15 +149,13 @@ def from_field(
             raise UnusableRecord(f'field "{field}" holds neither a text nor a list of messages')
         return _after(record, context_field, value)
 
-    return PromptBuilder((*_optional(context_field), field), build, system, plain)
+    fields = (field,) if context_field is None else (context_field, field)
+    return PromptBuilder(fields, build, system, plain)
 
 
 def from_shape(shape: ShapeName | None, system: str | None, plain: bool) -> PromptBuilder:
-    """The prompt of chats and instructions, up to where an answer that they have begins.
-
-    Args:
-        shape: of all records; None: a field ``prompt``, else the shape that a record's fields show.
-    """
+    """The prompt of chats and instructions, up to where an answer that they have begins. ``shape``: of all
+    records; ``None``: a field ``prompt``, else the shape that a record's fields show."""
     own = from_field("prompt", None)
 
     def build(record: dict[str, Any]) -> str | list[dict[str, str]]:
@@ -190,11 +186,8 @@ def from_template(
     def build(record: dict[str, Any]) -> str:
         return _after(record, context_field, template.filled(record))
 
-    return PromptBuilder((*_optional(context_field), *template.fields), build, system, plain)
-
-
-def _optional(field: str | None) -> list[str]:
-    return [] if field is None else [field]
+    before = () if context_field is None else (context_field,)
+    return PromptBuilder((*before, *template.fields), build, system, plain)
 
 
 def _after(record: dict[str, Any], context_field: str | None, text: str) -> str:
@@ -202,11 +195,7 @@ def _after(record: dict[str, Any], context_field: str | None, text: str) -> str:
 
 
 class PromptedRecords(NamedTuple):
-    """Records with their prompts, whose keys are still open.
-
-    Attributes:
-        keys: of the records, uint64.
-    """
+    """Records with their prompts, whose keys are still open. ``keys``: of the records, uint64."""
 
     batch: Batch
     prompts: list[Prompt]
@@ -222,26 +211,34 @@ class PromptedRecords(NamedTuple):
 def prompted(
     batches: Iterable[Batch], builder: PromptBuilder, rejects: Rejects, taken: tuple[str, ...] = ()
 ) -> Iterator[PromptedRecords]:
-    """The records that make prompts; the others go to ``rejects``.
-
-    Args:
-        taken: fields that answers will be written to, which a record must not have yet.
-    """
+    """The records that make prompts; the others go to ``rejects``. ``taken``: fields that answers will be
+    written to, which a record must not have yet."""
     keys = RecordKeys(apart=True)
+    remedy = f"use {parameter('prompt_field')} or {parameter('template')}"
     for batch in batches:
-        columns = {name: batch.column(name) for name in builder.fields}
-        optional = {name: batch.column(name) for name in builder.optional}
-        written = {name: batch.column(name) for name in taken}
+        columns, optional, written = (
+            {name: batch.column(name) for name in names}
+            for names in (builder.fields, builder.optional, taken)
+        )
         bad: dict[int, str] = {}
         prompts: list[Prompt] = []
         for index in range(len(batch)):
             record = {name: column[index] for name, column in columns.items()}
             more = {n: c[index] for n, c in optional.items() if c[index] is not MISSING}
             try:
-                _refuse_unfit(record, batch, index, written)
+                for name, value in record.items():
+                    if value is MISSING or value is None:
+                        raise AbsentError(name)
+                if there := [
+                    name for name, column in written.items() if column[index] is not MISSING
+                ]:
+                    raise UnusableRecord(
+                        f'has a field "{there[0]}" already: {parameter("response_field")} and '
+                        f"{parameter('model_field')} name others, or the same to replace it"
+                    )
                 prompts.append(builder.prompt({**record, **more}))
             except AbsentError as error:
-                bad[index] = no_field(batch, index, str(error), _remedy())
+                bad[index] = no_field(batch, index, str(error), remedy)
             except UnusableRecord as error:
                 bad[index] = str(error)
         batch = without(batch, bad, rejects)
@@ -250,19 +247,37 @@ def prompted(
             yield PromptedRecords(batch, prompts, prompt_keys)
 
 
-def _remedy() -> str:
-    return f"use {parameter('prompt_field')} or {parameter('template')}"
+def from_beginning(field: str, tokens: int, tokenizer: TextTokenizer) -> PromptBuilder:
+    """The first tokens of a document, as text; a shorter document as a whole."""
+
+    def build(record: dict[str, Any]) -> str:
+        try:
+            return beginning(text_in(record, field), tokens, tokenizer)
+        except TokenizerError as error:
+            raise UnusableRecord(str(error)) from error
+
+    return PromptBuilder((field,), build, plain=True)
 
 
-def _refuse_unfit(
-    record: dict[str, Any], batch: Batch, index: int, written: dict[str, list[Any]]
-) -> None:
-    for name, value in record.items():
-        if value is MISSING or value is None:
-            raise UnusableRecord(no_field(batch, index, name, _remedy()))
-    for name, column in written.items():
-        if column[index] is not MISSING:
-            raise UnusableRecord(
-                f'has a field "{name}" already: {parameter("response_field")} and {parameter("model_field")} name others, or '
-                "the same to replace it"
-            )
+def beginning(text: str, tokens: int, tokenizer: TextTokenizer) -> str:
+    """The text of the first tokens; a character that the last of them leaves unfinished is left out."""
+    # So many characters hold the first tokens, and need no whole document to be tokenised.
+    size = 64 * tokens
+    while True:
+        piece = text[:size]
+        ids = tokenizer.encode([piece])[0]
+        if size >= len(text) or len(ids) > tokens + 8:
+            break
+        size *= 2
+    if len(ids) <= tokens:
+        return piece
+    end = int(tokenizer.spans(piece, ids).end[:tokens].max(initial=0))
+    return piece.encode()[:end].decode("utf-8", "ignore")
+
+
+def with_beginnings(batches: Iterable[Batch], builder: PromptBuilder) -> Iterator[Batch]:
+    """Adds the text that each answer continues."""
+    (field,) = builder.fields
+    for batch in batches:
+        texts = [builder.build({field: text}) for text in batch.column(field)]
+        yield batch.adding({"beginning": Column("string", texts)})

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from synthtools.curate.prompts import (
     conversation,
     text_in,
 )
-from synthtools.curate.templates import as_text
+from synthtools.curate.reshaped_records import as_text
 from synthtools.lm.generation import Answer, Generator, Prompt
 from synthtools.lm.prefetch import gathered
 from synthtools.records.added_column import Column
@@ -45,12 +46,9 @@ def gold_of(value: Any) -> str:
 
 
 def reached(text: str, gold: str) -> bool:
-    """Whether a rationale ends at the right answer.
-
-    Its last "the answer is …" counts, up to the end of the line. Numbers are compared as numbers,
-    without signs of currency, commas and units; other answers without case, the full stop and marks
-    around them [ours].
-    """
+    """Whether a rationale ends at the right answer. Its last "the answer is …" counts, up to the end of the
+    line. Numbers are compared as numbers, without signs of currency, commas and units; other answers without
+    case, the full stop and marks around them [ours]."""
     _, *answers = _ANSWER_IS.split(text)
     if not answers:
         return False
@@ -102,21 +100,15 @@ def reasoned(
     system: str | None,
 ) -> Iterator[Batch]:
     """Records with rationales that reach the right answer, in input order; the others are left out.
-
-    ``rationale`` says whether the first try reached it (``direct``) or the one with the hint
-    (``hinted``).
-    """
+    ``rationale`` says whether the first try reached it (``direct``) or the one with the hint (``hinted``)."""
     for run in gathered(_left(items, part, resume_from), lambda item: len(item.batch), _TOGETHER):
-        firsts = iter(
-            list(
-                generator.generate(
-                    keyed(prompt, int(key))
-                    for item in run
-                    for prompt, key in zip(item.prompts, item.keys, strict=True)
-                )
-            )
+        first = generator.generate(
+            keyed(prompt, int(key))
+            for item in run
+            for prompt, key in zip(item.prompts, item.keys, strict=True)
         )
-        tries = [[next(firsts) for _ in range(len(item.batch))] for item in run]
+        firsts = iter([*first])
+        tries = [[*islice(firsts, len(item.batch))] for item in run]
         golds = [[gold_of(v) for v in item.batch.column(answer_field)] for item in run]
         missed = [
             (place, index)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from synthtools.curate.templates import Template
 from synthtools.errors import parameter
 from synthtools.records.added_column import Column
 from synthtools.records.batch import MISSING, Batch
@@ -19,31 +19,57 @@ from synthtools.records.shapes import FIELDS_OF, ShapeName, conversation, member
 from synthtools.records.transform import as_lines
 
 
+class Template:
+    """Text with ``{field}`` in it; ``{{`` and ``}}`` are braces. Raises ValueError: its braces are none of
+    these."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.parts: list[tuple[str, str | None]] = []
+        try:
+            for literal, name, form, conversion in string.Formatter().parse(text):
+                if name is not None and (not name or form or conversion):
+                    raise ValueError("only plain {field} is understood")
+                self.parts.append((literal, name))
+        except ValueError as error:
+            raise ValueError(f"{error} (write {{{{ or }}}} for a brace)") from error
+        self.fields = tuple(dict.fromkeys(name for _, name in self.parts if name is not None))
+
+    def __str__(self) -> str:
+        return self._text
+
+    def filled(self, record: dict[str, Any]) -> str:
+        """The text with a record's values in it."""
+        return "".join(
+            literal + (as_text(record[name]) if name is not None else "")
+            for literal, name in self.parts
+        )
+
+
+def as_text(value: Any) -> str:
+    """A field's value as text: a string as it is, else its JSON."""
+    return value if isinstance(value, str) else json_bytes(value).decode("utf-8", "surrogatepass")
+
+
 def reshaped(batches: Iterable[Batch], name: ShapeName, rejects: Rejects) -> Iterator[Batch]:
     """Records in a shape, whatever shape each had: its fields are replaced where the first of them stood,
     the others keep their bytes. One that has the shape already is left as it is; one that has none, or
     does not fit, goes to ``rejects``."""
     for batch in batches:
         lines = as_lines(batch)
-        new: list[bytes] = []
+        new = list(lines.lines)
         bad: dict[int, str] = {}
-        for index, line in enumerate(lines.lines):
-            record = lines.objects[index]
+        for index, record in enumerate(lines.objects):
             shape = shape_of([field for field, value in record.items() if value is not None])
-            try:
-                if shape is None:
-                    raise ValueError(
-                        f"no chat and no instruction (fields: {fields_of(lines, index)})"
-                    )
-                new.append(line if shape == name else _reshaped(line, shape, name))
-            except ValueError as error:
-                new.append(line)
-                bad[index] = str(error)
-        if all(map(bytes.__eq__, new, lines.lines)):
-            sound = batch
-        else:
-            sound = replace(lines, lines=new, parsed=None)
-        sound = without(sound, bad, rejects)
+            if shape is None:
+                bad[index] = f"no chat and no instruction (fields: {fields_of(lines, index)})"
+            elif shape != name:
+                try:
+                    new[index] = _reshaped(new[index], shape, name)
+                except ValueError as error:
+                    bad[index] = str(error)
+        changed = any(map(bytes.__ne__, new, lines.lines))
+        sound = without(replace(lines, lines=new, parsed=None) if changed else batch, bad, rejects)
         if len(sound):
             yield sound
 
@@ -84,21 +110,13 @@ def unescaped(text: str) -> str:
 
 
 def template_of(text: str) -> Template:
-    """A template as it is written on a command line.
-
-    Raises:
-        ValueError: it has another form.
-    """
+    """A template as it is written on a command line. Raises ValueError: it has another form."""
     _refuse_bytes(text)
     return Template(unescaped(text))
 
 
 def constant_of(text: str) -> tuple[str, str]:
-    """Field and value of ``FIELD=VALUE``.
-
-    Raises:
-        ValueError: it has another form.
-    """
+    """Field and value of ``FIELD=VALUE``. Raises ValueError: it has another form."""
     match = _ASSIGNMENT.fullmatch(text)
     if match is None:
         raise ValueError("use FIELD=VALUE")
@@ -131,15 +149,11 @@ def with_text(
         texts: list[str] = []
         for index in range(len(batch)):
             record = {field: values[index] for field, values in columns.items()}
-            faults = []
-            for template in templates:
-                fault = _fault(template, record)
-                if fault is None:
-                    texts.append(template.filled(record))
-                    break
-                faults.append(fault)
+            faults = [_fault(template, record) for template in templates]
+            if None in faults:
+                texts.append(templates[faults.index(None)].filled(record))
             else:
-                why = "; ".join(dict.fromkeys(faults))
+                why = "; ".join(dict.fromkeys(filter(None, faults)))
                 bad[index] = f"{why} (fields: {fields_of(batch, index)}; see {parameter('text')})"
         batch = without(batch, bad, rejects)
         if len(batch):

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from synthtools.curate.top_records import TopRecords
 from synthtools.curate.weighted_draws import (
     Strata,
+    TopRecords,
     WithReplacement,
     keys_of,
-    scored,
-    scores,
     with_log_weights,
 )
-from synthtools.draws import lane_of, record_uniforms
+from synthtools.draws import gumbel, lane_of, record_uniforms
 from synthtools.errors import SynthError
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.jsonl import json_bytes
@@ -66,34 +64,29 @@ class Sample(NamedTuple):
 
 
 def draw(batches: Iterable[Batch], settings: SampleSettings, rejects: Rejects) -> Sample:
-    """Reads all records, then gives the drawn ones in input order and a report of the draw.
-
-    Raises:
-        SynthError: there are fewer records of weight above 0 than requested, and not all of them will do.
-    """
+    """Reads all records, then gives the drawn ones in input order and a report of the draw. Raises SynthError:
+    there are fewer records of weight above 0 than requested, and not all of them will do."""
     spool = Spool()
     strata = Strata(settings.count, spool)
     lane = lane_of("sample", settings.by or "")
     repeated = None
     if settings.with_replacement:
         repeated = WithReplacement(settings.count, spool, settings.seed, lane)
+    record_keys = RecordKeys(apart=True)
     seen = eligible = 0
-    for batch, log_weights, keys in scored(
-        batches,
-        settings.text_field,
-        settings.by,
-        settings.log,
-        settings.inverse,
-        rejects,
-        settings.bias,
-    ):
+    for every in batches:
+        batch, log_weights = _weighed(every, settings, rejects)
+        if not len(batch):
+            continue
         seen += len(batch)
         eligible += int(np.isfinite(log_weights).sum())
+        keys = keys_of(record_keys, batch, settings.text_field)
         if repeated is not None:
             repeated.add(batch, log_weights, keys)
         else:
+            # The largest win: log-weight plus Gumbel noise, −inf without weight.
             names = strata_of(batch, settings.stratify_by)
-            strata.add(batch, names, scores(log_weights, settings.seed, keys, lane))
+            strata.add(batch, names, log_weights + gumbel(settings.seed, keys, lane))
     least = 1 if repeated is not None else settings.count
     if eligible < least and not settings.or_all:
         s = "" if seen == 1 else "s"
@@ -107,9 +100,8 @@ def draw(batches: Iterable[Batch], settings: SampleSettings, rejects: Rejects) -
     else:
         handles, drawn = strata.result(settings.equal)
         if settings.stratify_by is not None:
-            report["strata"] = {
-                name: {"records": size, "drawn": part} for name, (size, part) in drawn.items()
-            }
+            each = drawn.items()
+            report["strata"] = {name: {"records": n, "drawn": part} for name, (n, part) in each}
     return Sample(_closing(spool, handles), report, spool.ordinals(handles))
 
 
@@ -123,12 +115,20 @@ def undrawn(
         drawn: their ordinals, ascending.
     """
     for batch in batches:
-        if settings.by is not None:
-            skip = Rejects(skip=True)
-            batch, _ = with_log_weights(batch, settings.by, settings.log, skip, settings.bias)
+        batch, _ = _weighed(batch, settings, Rejects(skip=True))
         left = np.flatnonzero(~np.isin(batch.ordinals, drawn))
         if len(left):
             yield batch if len(left) == len(batch) else batch.take(left.tolist())
+
+
+def _weighed(batch: Batch, settings: SampleSettings, rejects: Rejects) -> tuple[Batch, np.ndarray]:
+    """Records and the logarithms of their weights, float64; those without a weight go to ``rejects``."""
+    if settings.by is None:
+        return batch, np.zeros(len(batch))
+    batch, weights = with_log_weights(batch, settings.by, settings.log, rejects, settings.bias)
+    if settings.inverse:
+        weights = np.where(np.isfinite(weights), -weights, -np.inf)
+    return batch, weights
 
 
 def _closing(spool: Spool, handles: np.ndarray) -> Iterator[Batch]:
@@ -150,6 +150,16 @@ def strata_of(batch: Batch, field: str | None) -> list[str]:
         "(none)" if v is MISSING else v if isinstance(v, str) else json_bytes(v).decode()
         for v in values
     ]
+
+
+def by_stratum(batch: Batch, names: Sequence[str]) -> Iterator[tuple[str, Batch]]:
+    """The records of each stratum, whose names those of the records are."""
+    if len(set(names)) == 1:
+        yield names[0], batch
+        return
+    of_record = np.array(names, object)
+    for name in dict.fromkeys(names):
+        yield name, batch.take(np.flatnonzero(of_record == name).tolist())
 
 
 class GroupSample(NamedTuple):
@@ -179,10 +189,8 @@ class GroupSamples:
 
     def __init__(self, limit: int | None, seed: int, text_field: str, spool: Spool) -> None:
         self._limit = 1 << 62 if limit is None else limit
-        self._seed = seed
-        self._lane = lane_of("groups")
-        self._text_field = text_field
-        self._spool = spool
+        self._seed, self._lane = seed, lane_of("groups")
+        self._text_field, self._spool = text_field, spool
         self._groups: dict[str, tuple[RecordKeys, TopRecords]] = {}
         self._seen: dict[str, int] = {}
 
@@ -207,6 +215,5 @@ class GroupSamples:
     def drawn(self, name: str) -> GroupSample:
         """The sample of a group."""
         scores, _, handles = self._groups[name][1].result()
-        return GroupSample(
-            self._seen[name], self._spool.batches(handles), np.argsort(-scores, kind="stable")
-        )
+        order = np.argsort(-scores, kind="stable")
+        return GroupSample(self._seen[name], self._spool.batches(handles), order)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from synthtools.curate.answer_scores import Score, as_buffer
-from synthtools.curate.distinct_texts import DistinctTexts, Fingerprint
-from synthtools.curate.validators import Validator
+from synthtools.curate.text_fingerprints import DistinctTexts, Fingerprint
+from synthtools.curate.validators import Score, Validator, as_buffer
 from synthtools.lm.generation import Answer, Finished, Generator, GeneratorAround, Prompt, failed
 from synthtools.lm.prefetch import gathered
 
@@ -120,8 +119,13 @@ class SelectedAnswers(GeneratorAround):
         prints: Sequence[Fingerprint],
     ) -> int | None:
         """The best of a prompt's answers that repeats none before it; those that do are refused."""
-        distinct = self._selection.distinct
-        for number in sorted(own, key=lambda n: self._rank(answers[n])):
+        distinct, (_, lowest) = self._selection.distinct, self._selection.best or ("", False)
+
+        def rank(number: int) -> tuple[bool, float]:
+            score = answers[number].score  # of the best alone; what has none comes last
+            return score is None, (score or 0.0) * (1 if lowest else -1)
+
+        for number in sorted(own, key=rank):
             if answers[number].error is not None or number in refusals:
                 continue
             if distinct is None:
@@ -133,25 +137,17 @@ class SelectedAnswers(GeneratorAround):
             refusals[number] = _DISTINCT, seen
         return None
 
-    def _rank(self, answer: Answer) -> tuple[bool, float]:
-        """The better, the lower; what has no score comes last."""
-        if self._selection.best is None or answer.score is None:
-            return True, 0.0
-        return False, answer.score if self._selection.best[1] else -answer.score
-
     def _score(
         self, prompts: list[Prompt], answers: list[Answer], refusals: Mapping[int, object]
     ) -> None:
-        """Gives each answer that is not refused its score."""
         if self._selection.best is None:
             return
         left = [n for n, one in enumerate(answers) if n not in refusals and one.error is None]
         score = self._selection.scores[self._selection.best[0]]
         values = score([prompts[n] for n in left], [answers[n] for n in left])
         for number, value in zip(left, values, strict=True):
-            answers[number] = answers[number]._replace(
-                score=None if value is None else float(value)
-            )
+            known = None if value is None else float(value)
+            answers[number] = answers[number]._replace(score=known)
             self.unscored += value is None
 
     def _refusals(
@@ -160,13 +156,10 @@ class SelectedAnswers(GeneratorAround):
         """Which answers are refused: by what, and what it saw."""
         refusals: dict[int, tuple[str, str]] = {}
         for validator in self._selection.validators:
-            left = [
-                n for n, answer in enumerate(answers) if n not in refusals and answer.error is None
-            ]
+            left = [n for n, one in enumerate(answers) if n not in refusals and one.error is None]
             some = [prompts[n] for n in left], [answers[n] for n in left]
-            for number, fault in zip(
-                left, validator.faults(*some, self._selection.scores), strict=True
-            ):
+            faults = validator.faults(*some, self._selection.scores)
+            for number, fault in zip(left, faults, strict=True):
                 if fault is not None:
                     refusals[number] = validator.text, fault
         return refusals

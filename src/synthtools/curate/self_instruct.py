@@ -45,11 +45,7 @@ _NUMBERED = re.compile(r"^[^\S\n]*+(\d{1,9}+)\s*+[.):]\s++(\S.*)", re.MULTILINE)
 
 
 class GeneratedTask(NamedTuple):
-    """A new task.
-
-    Attributes:
-        similarity: the largest ROUGE-L with the pool; answer: that it came with.
-    """
+    """A new task. ``similarity``: the largest ROUGE-L with the pool; ``answer``: that it came with."""
 
     text: str
     similarity: float
@@ -81,16 +77,11 @@ class SelfInstruct:
                 f"{parameter('self_instruct')}: shows {EXAMPLES} examples, and there are only "
                 f"{len(self.seeds)} records"
             )
-        self.counts: dict[str, int] = dict.fromkeys(
-            ("kept", "too_similar", "too_short_or_long", "prompts", "failed", "rounds"), 0
-        )
+        counted = ("kept", "too_similar", "too_short_or_long", "prompts", "failed", "rounds")
+        self.counts: dict[str, int] = dict.fromkeys(counted, 0)
 
     def tasks(self, generator: Generator, wanted: int) -> Iterator[GeneratedTask]:
-        """New tasks, ``wanted`` of them.
-
-        Raises:
-            SynthError: the model gives no more.
-        """
+        """New tasks, ``wanted`` of them. Raises SynthError: the model gives no more."""
         pool = RougePool()
         for text in self.seeds:
             pool.add(text)
@@ -138,10 +129,8 @@ class SelfInstruct:
     def _prompt(self, made: list[str], number: int) -> Prompt:
         """The prompt: 8 examples, of them at most 2 that were generated, in an order of chance."""
         of_made = min(OF_GENERATED, len(made))
-        shown = [
-            *self._drawn(self.seeds, EXAMPLES - of_made, number, 0),
-            *self._drawn(made, of_made, number, 1),
-        ]
+        shown = self._drawn(self.seeds, EXAMPLES - of_made, number, 0)
+        shown += self._drawn(made, of_made, number, 1)
         order = np.argsort(self._numbers(number, len(shown), 2), kind="stable")
         lines = [f"{at}. {' '.join(shown[i].split())}" for at, i in enumerate(order, 1)]
         wording = SELF_INSTRUCT_PLAIN if self.plain else SELF_INSTRUCT
@@ -161,9 +150,8 @@ class SelfInstruct:
         numbered: list[Any] = _NUMBERED.findall(text)
         if self.plain and not answer.text[:1].isspace():
             numbered = _NUMBERED.findall(f"{EXAMPLES + 1}. {answer.text}")
-        tasks = [
-            task.rstrip() for number, task in numbered if int(number) > EXAMPLES or not self.plain
-        ]
+        least = EXAMPLES if self.plain else -1
+        tasks = [task.rstrip() for number, task in numbered if int(number) > least]
         if answer.finish_reason == "length" and tasks and text.rstrip().endswith(tasks[-1]):
             tasks.pop()
         return tasks
@@ -180,11 +168,7 @@ def seeds_of(items: Iterable[PromptedRecords]) -> list[str]:
 
 
 def records_of(tasks: Iterable[GeneratedTask], fields: AnswerFields, field: str) -> Iterator[Batch]:
-    """New records of tasks, with what they were made by.
-
-    Args:
-        field: that holds a task.
-    """
+    """New records of tasks, with what they were made by. ``field``: that holds a task."""
     start = 0
     left = iter(tasks)
     while some := list(islice(left, _TASKS_A_BATCH)):
@@ -194,13 +178,8 @@ def records_of(tasks: Iterable[GeneratedTask], fields: AnswerFields, field: str)
         ]
         places = np.arange(start, start + len(some), dtype=np.int64)
         start += len(some)
-        batch = JsonBatch(
-            "<self-instruct>",
-            places + 1,
-            places,
-            lines=[json_bytes(o) for o in objects],
-            parsed=objects,
-        )
+        lines = [json_bytes(one) for one in objects]
+        batch = JsonBatch("<self-instruct>", places + 1, places, lines=lines, parsed=objects)
         columns = fields.columns([task.answer for task in some])
         del columns[fields.response]
         columns["rouge_l"] = Column("float", [task.similarity for task in some])

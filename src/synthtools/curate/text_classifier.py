@@ -8,6 +8,7 @@ about unit length, whose products with the weights are one sum over the text.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -96,10 +97,8 @@ def _normal(logits: np.ndarray) -> np.ndarray:
 
 
 class LabelledTexts:
-    """Texts of classes, as sparse features; at most ``most`` of each class, those of the smallest keys.
-
-    Memory: 4 bytes for each n-gram of a text that is kept, and as much again for a while.
-    """
+    """Texts of classes, as sparse features; at most ``most`` of each class, those of the smallest keys. Memory:
+    4 bytes for each n-gram of a text that is kept, and as much again for a while."""
 
     def __init__(self, classes: tuple[str, ...], hasher: NgramHasher, most: int) -> None:
         self.classes, self.hasher, self._most = classes, hasher, most
@@ -112,11 +111,8 @@ class LabelledTexts:
         return bucket_lists(texts, self.hasher.orders, self.hasher.buckets)
 
     def add(self, which: int, keys: np.ndarray, features: tuple[np.ndarray, np.ndarray]) -> None:
-        """Takes texts of a class.
-
-        Args:
-            keys: uint64, one a text, equal for equal texts; features: what ``features`` gave.
-        """
+        """Takes texts of a class. ``keys``: uint64, one a text, equal for equal texts; ``features``: what
+        ``features`` gave."""
         buckets, offsets = features
         self.there[which] += len(keys)
         own_keys, own_rows = self._keys[which], self._rows[which]
@@ -132,11 +128,8 @@ class LabelledTexts:
         self._rows[which] = [self._rows[which][i] for i in order]
 
     def split(self, share: float) -> tuple[LabelledFeatures, LabelledFeatures]:
-        """Texts to train on and texts held out: of each class the share of the smallest keys.
-
-        Raises:
-            SynthError: a class has no text to train on.
-        """
+        """Texts to train on and texts held out: of each class the share of the smallest keys. Raises
+        SynthError: a class has no text to train on."""
         train, held = LabelledFeatures([], []), LabelledFeatures([], [])
         for which, name in enumerate(self.classes):
             self._prune(which)
@@ -175,11 +168,8 @@ class LabelledFeatures:
 def trained(
     train: LabelledFeatures, classes: tuple[str, ...], hasher: NgramHasher, l2: float, balance: bool
 ) -> TextClassifier:
-    """The weights W and biases b of the least Σ_i v_i·loss_i + l2/2·‖W‖², by L-BFGS.
-
-    The loss is the cross-entropy; v_i is 1, or with ``balance`` texts / (classes · texts of the
-    class).
-    """
+    """The weights W and biases b of the least Σ_i v_i·loss_i + l2/2·‖W‖², by L-BFGS. The loss is the
+    cross-entropy; v_i is 1, or with ``balance`` texts / (classes · texts of the class)."""
     from scipy.optimize import minimize
 
     features, labels = train.matrix(hasher.buckets), np.array(train.labels)
@@ -235,6 +225,10 @@ def evaluated(classifier: TextClassifier, held: LabelledFeatures, positive: int)
         for i in range(10)
         if (bins == i).any()
     ]
+
+    def share(which: np.ndarray) -> float | None:
+        return float(right[which].mean()) if which.any() else None
+
     gaps = (one["texts"] * abs(one["score"] - one["share"]) for one in reliability)
     return {
         "held_out": len(labels),
@@ -244,8 +238,8 @@ def evaluated(classifier: TextClassifier, held: LabelledFeatures, positive: int)
             {
                 "class": name,
                 "held_out": int((labels == i).sum()),
-                "recall": _share(right[labels == i]),
-                "precision": _share(right[predicted == i]),
+                "recall": share(labels == i),
+                "precision": share(predicted == i),
             }
             for i, name in enumerate(classifier.classes)
         ],
@@ -254,10 +248,6 @@ def evaluated(classifier: TextClassifier, held: LabelledFeatures, positive: int)
         "reliability": reliability,
         "roc": _roc(score, is_positive),
     }
-
-
-def _share(right: np.ndarray) -> float | None:
-    return float(right.mean()) if len(right) else None
 
 
 def _auc(score: np.ndarray, is_positive: np.ndarray) -> float | None:
@@ -276,10 +266,57 @@ def _roc(score: np.ndarray, is_positive: np.ndarray, most: int = 100) -> list[li
     last = np.flatnonzero(np.diff(score[order], append=-1.0))
     hits = np.cumsum(is_positive[order])[last]
     false = last + 1 - hits
-    every = len(score)
-    points = np.stack(
-        [false / max(1, every - is_positive.sum()), hits / max(1, is_positive.sum())], axis=1
-    )
+    own = is_positive.sum()
+    points = np.stack([false / max(1, len(score) - own), hits / max(1, own)], axis=1)
     step = max(1, -(-len(points) // most))
     shown = np.unique([*range(0, len(points), step), len(points) - 1]).astype(int)
     return [[0.0, 0.0], *points[shown].tolist()]
+
+
+_FOLDS = 5
+_BUCKETS = 1 << 16
+
+
+def held_out_scores(
+    sides: Sequence[Sequence[str]], groups: Sequence[np.ndarray]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """How much each text looks like one of the second side, by classifiers that never saw its group.
+
+    Logistic regression on hashed words and pairs of words (see ``text_classifier``), 5 folds; the
+    sides weigh the same.
+
+    Args:
+        sides: texts of two classes, in an order of chance.
+        groups: int64 of each text; texts of one group are in one fold.
+
+    Returns:
+        Of each fold the scores of the held-out texts of both sides, float64; a fold without texts
+        of one side to train on is left out.
+    """
+    hasher = NgramHasher((1, 2), _BUCKETS)
+    rows, labels = [], []
+    for label, texts in enumerate(sides):
+        buckets, offsets = bucket_lists(TextBuffer.of(texts), hasher.orders, hasher.buckets)
+        rows += np.split(buckets, offsets[1:-1]) if len(texts) else []
+        labels += [label] * len(texts)
+    of_all = np.concatenate(groups)
+    _, first, number = np.unique(of_all, return_index=True, return_inverse=True)
+    # Groups as they come, side by side: the folds are of one size.
+    turn = np.argsort(np.argsort(np.where(first < len(sides[0]), first, first - len(sides[0]))))
+    fold_of = turn[number] % _FOLDS
+    folds = []
+    side_of = np.array(labels)
+    for fold in range(_FOLDS):
+        train, held = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+        if len(np.unique(side_of[train])) < 2 or len(np.unique(side_of[held])) < 2:
+            continue
+        learned, features = (
+            LabelledFeatures([rows[i] for i in some], side_of[some].tolist())
+            for some in (train, held)
+        )
+        classifier = trained(learned, ("reference", "other"), hasher, 1.0, True)
+        logits = features.matrix(hasher.buckets) @ classifier.weights[0].astype(np.float64)
+        # The weights speak for the first class.
+        scores = -(logits + float(classifier.bias[0]))
+        folds.append((scores[side_of[held] == 0], scores[side_of[held] == 1]))
+    return folds

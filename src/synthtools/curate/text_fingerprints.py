@@ -1,21 +1,25 @@
-"""Fingerprints by which duplicates are found, of records, paragraphs or lines."""
+"""Fingerprints by which duplicates are found, of records, paragraphs or lines; texts that repeat none before them."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from synthtools.curate.fingerprint_store import ArrayFile, FingerprintIndex
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.jsonl import json_bytes
+from synthtools.records.record_faults import no_field
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.fingerprints import Pieces, pieces
-from synthtools.text.minhash import signatures
+from synthtools.text.minhash import EMPTY, signatures
+from synthtools.text.near_duplicates import hash_rows
 from synthtools.text.shingles import Shingles, shingles
+from synthtools.text.similar_clusters import shape
 
 
 class Fingerprints(NamedTuple):
@@ -64,13 +68,12 @@ class DocumentComparison:
     @property
     def settings(self) -> dict[str, Any]:
         """What fingerprints must agree in to be compared."""
-        every = asdict(self)
-        names = ["method", "unit"]
-        if self.method == "near":
-            names += ["permutations", "shingle", "shingle_unit", "hash"]
-        else:
-            names += ["shortest", "normalized", "field"]
-        return {name: every[name] for name in names}
+        near, exact = (
+            ("permutations", "shingle", "shingle_unit", "hash"),
+            ("shortest", "normalized", "field"),
+        )
+        names = ("method", "unit", *(near if self.method == "near" else exact))
+        return {name: getattr(self, name) for name in names}
 
     @property
     def row(self) -> tuple[type[np.generic], tuple[int, ...]]:
@@ -117,41 +120,24 @@ class DocumentComparison:
             return None
         if self.order_field is None:
             return pieces(texts).lengths().astype(np.float64)
-        sign = -1 if self.order == "min" else 1
-        return np.array(
-            [
-                sign * value if _is_number(value) else np.nan
-                for value in batch.column(self.order_field)
-            ],
-            np.float64,
-        )
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
+        numbers = [
+            value if type(value) in (int, float) else np.nan
+            for value in batch.column(self.order_field)
+        ]
+        return np.array(numbers, np.float64) * (-1 if self.order == "min" else 1)
 
 
 def _of_values(values: Sequence[Any]) -> np.ndarray:
-    digests = (
-        blake2b(json_bytes(value), digest_size=16).digest()
-        for value in values
-        if value is not MISSING
-    )
+    there = (json_bytes(value) for value in values if value is not MISSING)
+    digests = (blake2b(value, digest_size=16).digest() for value in there)
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64).reshape(-1, 2)
 
 
 def without_pieces(
     texts: TextBuffer, parts: Pieces, gone: np.ndarray
 ) -> dict[int, tuple[str, str]]:
-    """Texts without some of their pieces.
-
-    Args:
-        gone: which pieces go, bool.
-
-    Returns:
-        By the number of each text that loses one: what is left, which ends without white space
-        where its last piece goes; and what goes.
-    """
+    """Texts without some of their pieces. Those that ``gone``, bool, marks go. By the number of each text
+    that loses one: what is left, which ends without white space where its last piece goes; and what goes."""
     changed: dict[int, tuple[str, str]] = {}
     owners = np.searchsorted(parts.first_of, np.flatnonzero(gone), side="right") - 1
     for text in np.unique(owners).tolist():
@@ -166,3 +152,121 @@ def without_pieces(
         whole = left.decode("utf-8")
         changed[text] = (whole.rstrip() if lost[-1] else whole, taken.decode("utf-8"))
     return changed
+
+
+class Fingerprint(NamedTuple):
+    """What is compared of a text.
+
+    Attributes:
+        exact: 16 bytes, None where only the signature is known.
+        row: MinHash signature, uint32 [permutations]; bands: hashes of its bands. None and empty where only equal
+            texts are sought.
+    """
+
+    exact: bytes | None
+    row: np.ndarray | None
+    bands: Sequence[int]
+
+
+class DistinctTexts:
+    """Known texts, and whether another repeats one of them.
+
+    Args:
+        similarity: the least estimated Jaccard index of near-duplicates; None: equal texts alone are sought.
+
+    Memory: 200 bytes a text, 3 KB where near-duplicates are sought.
+    """
+
+    def __init__(self, similarity: float | None) -> None:
+        self.comparison = DocumentComparison("exact" if similarity is None else "near")
+        permutations = self.comparison.permutations
+        self._least = int(np.ceil((similarity or 1) * permutations - 1e-9))
+        self._shape = shape(similarity or 1, permutations)
+        self._equal: dict[bytes, int] = {}
+        self._near: list[dict[int, list[int]]] = [{} for _ in range(self._shape[0])]
+        self._rows = np.empty((0 if similarity is None else 1024, permutations), np.uint32)
+        self._places: list[tuple[str, int]] = []
+        self._own = 0
+
+    def fingerprints(self, buffer: TextBuffer) -> list[Fingerprint]:
+        """Of each text."""
+        exact = [row.tobytes() for row in self.comparison.pieces(buffer)[0].fingerprints()]
+        if self.comparison.method == "exact":
+            return [Fingerprint(one, None, ()) for one in exact]
+        text_shingles = shingles(buffer, self.comparison.shingle, self.comparison.shingle_unit)
+        return self._signed(text_shingles.signatures(self.comparison.permutations), exact)
+
+    def _signed(self, rows: np.ndarray, exact: Sequence[bytes | None]) -> list[Fingerprint]:
+        bands, width = self._shape
+        hashes = [hash_rows(rows, band * width, (band + 1) * width) for band in range(bands)]
+        each = np.stack(hashes, axis=1).tolist()
+        return [Fingerprint(*one) for one in zip(exact, rows, each, strict=True)]
+
+    def repeated(self, fingerprint: Fingerprint) -> str | None:
+        """What a text repeats, in words; None where it is new."""
+        if fingerprint.exact is not None and fingerprint.exact in self._equal:
+            return f"equal to {self._place(self._equal[fingerprint.exact])}"
+        if fingerprint.row is None or not (fingerprint.row != EMPTY).any():
+            return None
+        bands = zip(self._near, fingerprint.bands, strict=True)
+        met = {text for band, value in bands for text in band.get(value, ())}
+        if not met:
+            return None
+        others = np.array(sorted(met))
+        same = (self._rows[others] == fingerprint.row).sum(axis=1)
+        best = int(same.argmax())
+        if same[best] < self._least:
+            return None
+        likeness = same[best] / len(fingerprint.row)
+        return f"{likeness:.2f} similar to {self._place(int(others[best]))}"
+
+    def _place(self, text: int) -> str:
+        source, number = self._places[text]
+        return f"{source}:{number}" if source else f"answer {number} of this run"
+
+    def add(self, fingerprint: Fingerprint, source: str = "", number: int = 0) -> None:
+        """Takes a text. ``source``: its file, empty for an answer of this run; ``number``: there."""
+        text = len(self._places)
+        self._own += not source
+        self._places.append((source, number or self._own))
+        if fingerprint.exact is not None:
+            self._equal.setdefault(fingerprint.exact, text)
+        if fingerprint.row is None:
+            return
+        if text >= len(self._rows):
+            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
+        self._rows[text] = fingerprint.row
+        for band, value in zip(self._near, fingerprint.bands, strict=True):
+            band.setdefault(value, []).append(text)
+
+    def add_records(self, batches: Iterable[Batch], fields: Sequence[str]) -> None:
+        """Takes the texts of records, each in the first of the fields that it has. Raises RecordError: a record
+        has none, or no text there."""
+        for batch in batches:
+            columns = [batch.column(name) for name in fields]
+            texts = [
+                next((value for value in values if isinstance(value, str)), None)
+                for values in zip(*columns, strict=True)
+            ]
+            if None in texts:
+                index = texts.index(None)
+                raise batch.fault(index, no_field(batch, index, fields[0]))
+            buffer = TextBuffer.of([text for text in texts if text is not None])
+            for index, one in enumerate(self.fingerprints(buffer)):
+                self.add(one, batch.fault(index, "").source, int(batch.numbers[index]))
+
+    def add_index(self, path: str) -> None:
+        """Takes the fingerprints of an index of ``synth dedup``. Raises SynthError: it is damaged, or made with
+        other settings."""
+        with (
+            FingerprintIndex(path, self.comparison.settings) as index,
+            ArrayFile(*self.comparison.row) as store,
+        ):
+            index.into(store)
+            rows = store.array()
+            if self.comparison.method == "near":
+                some = self._signed(np.array(rows), [None] * len(rows)) if len(rows) else []
+            else:
+                some = [Fingerprint(row.tobytes(), None, ()) for row in rows]
+        for number, one in enumerate(some, 1):
+            self.add(one, path, number)

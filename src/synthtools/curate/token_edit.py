@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synthtools.draws import uniforms
-from synthtools.lm.scores import Candidates, ScoreRequest, Scores
+from synthtools.lm.scores import ScoreRequest, Scores
 from synthtools.lm.text_tokenizer import TextTokenizer
 
 # Candidates that top-p looks through where top_k is not given [ours]: the same for every backend.
@@ -130,20 +130,14 @@ def edit(
     flagged, dropped = conditions(scores.logprobs, rules)
     positions = np.flatnonzero(flagged)
     new: dict[int, bytes] = {}
-    held = changed = 0
+    held = changed = deleted = 0
     replacements: list[tuple[int, int]] = []
     if len(positions):
         assert scores.candidates is not None
         observed = scores.ids[positions]
-        drawn = draw(
-            _rows(scores.candidates, positions),
-            observed,
-            rules,
-            seed,
-            record,
-            generation,
-            positions,
-        )
+        row = (np.cumsum(scores.candidates.present) - 1)[positions]
+        candidates = scores.candidates.ids[row], scores.candidates.logprobs[row]
+        drawn = draw(candidates, observed, rules, seed, record, generation, positions)
         differs = drawn != observed
         replacements = list(zip(positions[differs].tolist(), drawn[differs].tolist(), strict=True))
     drops = np.flatnonzero(dropped).tolist()
@@ -164,7 +158,6 @@ def edit(
         elif surface != content[spans.start[place] : spans.end[place]]:
             new[place] = surface
             changed += 1
-    deleted = 0
     for place in drops:
         if whole_characters(place):
             new[place] = b""
@@ -181,32 +174,21 @@ def edit(
 
 
 def conditions(logprobs: np.ndarray, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
-    """Which tokens are resampled and which are deleted, bool [n] each.
-
-    The first token is never edited: it has no probability of its own.
-    """
+    """Which tokens are resampled and which are deleted, bool [n] each. The first token is never edited: it has
+    no probability of its own."""
     known = ~np.isnan(logprobs)
     known[:1] = False
     values = logprobs.astype(np.float64)
-    flagged = np.zeros(len(values), bool)
-    if rules.threshold is not None:
-        flagged |= values >= _log(rules.threshold)
-    if rules.below is not None:
-        flagged |= values <= _log(rules.below)
-    dropped = np.zeros(len(values), bool)
-    if rules.drop_below is not None:
-        dropped = values < _log(rules.drop_below)
+
+    def log(probability: float | None) -> float:
+        """NaN, to which nothing compares, where a rule is not asked for."""
+        if probability is None:
+            return math.nan
+        return math.log(probability) if probability > 0 else -math.inf
+
+    flagged = (values >= log(rules.threshold)) | (values <= log(rules.below))
+    dropped = values < log(rules.drop_below)
     return flagged & known & ~dropped, dropped & known
-
-
-def _log(probability: float) -> float:
-    return math.log(probability) if probability > 0 else -math.inf
-
-
-def _rows(candidates: Candidates, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """ids and log-probabilities of the candidates at positions, [positions, k] each."""
-    row = np.cumsum(candidates.present) - 1
-    return candidates.ids[row[positions]], candidates.logprobs[row[positions]]
 
 
 def draw(

@@ -7,11 +7,28 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from synthtools.curate.answer_scores import LENGTHS, Score
 from synthtools.curate.conditions import condition_of
 from synthtools.errors import SynthError
 from synthtools.lm.generation import Answer, Prompt
 from synthtools.records.jsonl import number_in, parse_value
+from synthtools.records.text_buffer import TextBuffer
+from synthtools.text.words import word_counts
+
+# A number of each answer, None where it has none.
+Score = Callable[[Sequence[Prompt], Sequence[Answer]], Sequence[float | None]]
+
+
+def as_buffer(answers: Sequence[Answer]) -> TextBuffer:
+    """The texts of answers; half of a surrogate pair counts as any other character."""
+    return TextBuffer.of([one.text.encode("utf-8", "replace").decode() for one in answers])
+
+
+LENGTHS: dict[str, Score] = {
+    "words": lambda prompts, answers: word_counts(as_buffer(answers)).tolist(),
+    "characters": lambda prompts, answers: [len(answer.text) for answer in answers],
+    "tokens": lambda prompts, answers: [answer.tokens for answer in answers],
+}
+
 
 # Of an answer that is refused, in the reason.
 _SHOWN = 60
@@ -28,16 +45,13 @@ class ScoreRange(NamedTuple):
 
     def fault(self, value: float | None) -> str | None:
         """What is wrong with a score."""
+        by_model = self.score in MODEL_SCORES
         if value is None:
-            return (
-                f"no {self.score}" if self.score in MODEL_SCORES else f"no number of {self.score}"
-            )
+            return f"no {self.score}" if by_model else f"no number of {self.score}"
         low = self.least is not None and value < self.least
         if not (low or (self.most is not None and value > self.most)):
             return None
-        return (
-            f"{self.score} {value:.4g}" if self.score in MODEL_SCORES else f"{value:,} {self.score}"
-        )
+        return f"{self.score} {value:.4g}" if by_model else f"{value:,} {self.score}"
 
 
 class Validator(NamedTuple):
@@ -112,8 +126,7 @@ def _range(value: str, whole: bool) -> tuple[float | None, float | None]:
 
 
 def _expression(kind: str, value: str) -> Callable[[str], str | None]:
-    sign = "!~" if kind.startswith("!") else "~"
-    matches = condition_of(f"response{sign}{value}").holds
+    matches = condition_of(f"response{'!' * kind.startswith('!')}~{value}").holds
     return lambda answer: None if matches([answer])[0] else _cut(repr(answer[: _SHOWN + 1]))
 
 
@@ -121,14 +134,14 @@ def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN + 2 else f"{text[:_SHOWN]}…"
 
 
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name}, which JSON lacks")
-
-
 def _json_in(answer: str) -> tuple[Any, str | None]:
     """The value that an answer spells, and why it spells none."""
+
+    def no_number(name: str) -> None:
+        raise ValueError(f"{name}, which JSON lacks")
+
     try:
-        return json.loads(answer, parse_constant=_no_number), None
+        return json.loads(answer, parse_constant=no_number), None
     except json.JSONDecodeError as error:
         return None, f"not JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}"
     except RecursionError:

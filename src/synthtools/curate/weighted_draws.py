@@ -4,20 +4,109 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from synthtools.curate.top_records import TopRecords
-from synthtools.draws import gumbel, record_uniforms, uniforms
+from synthtools.draws import record_uniforms, uniforms
 from synthtools.errors import SynthError, parameter
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.jsonl import number_in
 from synthtools.records.record_faults import no_field, without
 from synthtools.records.record_keys import ID_FIELD, RecordKeys, hashes
 from synthtools.records.rejects import Rejects
+from synthtools.records.reread_records import RereadRecords
 from synthtools.records.spool import Spool
+
+# So many more than requested are kept before the lowest are dropped.
+_SPARE = 1 << 14
+
+
+class TopRecords:
+    """Keeps the ``count`` records with the highest scores; of equal ones the earlier.
+
+    Args:
+        spool: where they are, or how they can be found again.
+
+    Disk: about count · (1 + ln(records / count)) records in the spool. Memory: 24 bytes for each
+    record kept, and the spool's.
+    """
+
+    def __init__(self, count: int, spool: Spool | RereadRecords) -> None:
+        self.spool = spool
+        self._count = count
+        self._threshold = -np.inf
+        self._scores: list[np.ndarray] = []
+        self._values: list[np.ndarray] = []
+        self._handles: list[np.ndarray] = []
+        self._held = 0
+
+    def add(self, scores: np.ndarray, values: np.ndarray, batch: Batch) -> None:
+        """Takes the next records. ``scores``: float64 [records]; -inf for a record that is not to be chosen.
+        ``values``: float64 [records], handed back with the best."""
+        better = np.flatnonzero(scores > self._threshold)
+        if not len(better) or not self._count:
+            return
+        self._handles.append(self.spool.add(batch, better))
+        self._scores.append(scores[better])
+        self._values.append(values[better])
+        self._held += len(better)
+        if self._held > 2 * self._count + _SPARE:
+            self._prune()
+
+    def _prune(self) -> None:
+        scores, handles = np.concatenate(self._scores), np.concatenate(self._handles)
+        # Handles ascend with the input: of equal scores the earlier record wins.
+        order = np.lexsort((handles, -scores))
+        best = np.sort(order[: self._count])
+        self.spool.drop(handles[order[self._count :]])
+        self._scores, self._handles = [scores[best]], [handles[best]]
+        self._values = [np.concatenate(self._values)[best]]
+        self._held = len(best)
+        if self._held == self._count:
+            self._threshold = float(scores[best].min())
+
+    def result(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(scores, values, handles) of the best in input order; fewer where there are no more."""
+        if not self._held:
+            return np.zeros(0), np.zeros(0), np.zeros(0, np.int64)
+        self._prune()
+        return self._scores[0], self._values[0], self._handles[0]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Records chosen for several targets, in input order: int64 or float64 [records] each.
+
+    Attributes:
+        lanes: the target that a record was chosen for.
+        handles: the record's place in the spool of that target.
+        values: what ``TopRecords.add`` was given for it.
+    """
+
+    lanes: np.ndarray
+    handles: np.ndarray
+    values: np.ndarray
+
+
+def choose(tops: Sequence[TopRecords], counts: Sequence[int]) -> Chosen:
+    """Each target in turn takes its best records among those that are left. A target may lose as many records
+    to earlier ones as they take, so ``tops[i]`` must have been made for ``sum(counts[: i + 1])`` records."""
+    taken = np.zeros(0, np.int64)
+    lanes, handles, values = [], [], []
+    for lane, (top, count) in enumerate(zip(tops, counts, strict=True)):
+        scores, given, held = top.result()
+        ordinals = top.spool.ordinals(held)
+        free = np.flatnonzero(~np.isin(ordinals, taken))
+        picked = np.sort(free[np.lexsort((held[free], -scores[free]))[:count]])
+        taken = np.concatenate([taken, ordinals[picked]])
+        lanes.append(np.full(len(picked), lane))
+        handles.append(held[picked])
+        values.append(given[picked])
+    order = np.argsort(taken, kind="stable")
+    return Chosen(*(np.concatenate(part)[order] for part in (lanes, handles, values)))
 
 
 def keys_of(keys: RecordKeys, batch: Batch, text_field: str) -> np.ndarray:
@@ -75,15 +164,11 @@ def _fault(value: Any, log: bool, probability: bool) -> str | None:
 
 
 class Strata:
-    """Draws without replacement from each stratum.
-
-    Args:
-        count: records wanted in all; no stratum can give more.
-    """
+    """Draws without replacement from each stratum. ``count``: records wanted in all; no stratum can give
+    more."""
 
     def __init__(self, count: int, spool: Spool) -> None:
-        self._count = count
-        self._spool = spool
+        self._count, self._spool = count, spool
         self._best: dict[str, TopRecords] = {}
         self._sizes: dict[str, int] = {}
 
@@ -114,11 +199,8 @@ class Strata:
 
 
 def allocated(count: int, sizes: list[int], equal: bool) -> list[int]:
-    """How many records each stratum gives, none more than it has.
-
-    Proportional to the sizes by largest remainders; or equal, what small strata lack going to the
-    others.
-    """
+    """How many records each stratum gives, none more than it has. Proportional to the sizes by largest
+    remainders; or equal, what small strata lack going to the others."""
     total = sum(sizes)
     count = min(count, total)
     if not equal:
@@ -153,9 +235,7 @@ class WithReplacement:
             self._slots = np.full(count, -1, np.int64)
         except (MemoryError, ValueError) as error:
             raise SynthError(f"-n {count:,}: takes 8 bytes of memory for each draw") from error
-        self._spool = spool
-        self._seed = seed
-        self._lane = lane
+        self._spool, self._seed, self._lane = spool, seed, lane
         self._log_sum = -np.inf
         self._held: list[np.ndarray] = []
 
@@ -203,47 +283,8 @@ class WithReplacement:
 
 
 def _gaps(numbers: np.ndarray, chance: np.ndarray, most: int) -> np.ndarray:
-    """Failures before the next success, geometric, int64, at most ``most``.
-
-    Args:
-        numbers: uniform in (0, 1].
-        chance: of success.
-    """
+    """Failures before the next success, geometric, int64, at most ``most``. ``numbers``: uniform in (0, 1].
+    ``chance``: of success."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         gaps = np.log(numbers) / np.log1p(-chance)
-    whole: np.ndarray = np.minimum(np.nan_to_num(gaps, nan=most, posinf=most), most).astype(
-        np.int64
-    )
-    return whole
-
-
-def scored(
-    batches: Iterable[Batch],
-    text_field: str,
-    field: str | None,
-    log: bool,
-    inverse: bool,
-    rejects: Rejects,
-    bias: float | None = None,
-) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
-    """Records, their log-weights and their keys.
-
-    Args:
-        field: of the weight; None: all equal.
-        inverse: with probability ∝ 1/weight; bias: see ``with_log_weights``.
-    """
-    keys = RecordKeys(apart=True)
-    for batch in batches:
-        log_weights = np.zeros(len(batch))
-        if field is not None:
-            batch, log_weights = with_log_weights(batch, field, log, rejects, bias)
-            if inverse:
-                log_weights = np.where(np.isfinite(log_weights), -log_weights, -np.inf)
-        if len(batch):
-            yield batch, log_weights, keys_of(keys, batch, text_field)
-
-
-def scores(log_weights: np.ndarray, seed: int, keys: np.ndarray, lane: int) -> np.ndarray:
-    """What the largest win by: log-weight plus Gumbel noise; -inf without weight."""
-    noisy: np.ndarray = log_weights + gumbel(seed, keys, lane)
-    return noisy
+    return np.asarray(np.minimum(np.nan_to_num(gaps, nan=most, posinf=most), most), np.int64)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
 from synthtools.errors import SynthError
-from synthtools.evaluate.calibration import draw_of
+from synthtools.evaluate.estimates import draw_of
 from synthtools.evaluate.evaluator import Evaluator
 from synthtools.measure.bootstrap import intervals
 
@@ -31,10 +32,25 @@ def fault(record: dict[str, Any]) -> str | None:
     for name in _FIELDS:
         if name not in record:
             return f'no field "{name}" (fields: {", ".join(record)})'
-    value = record["preference"]
+    return preference_fault(record["preference"])
+
+
+def preference_fault(value: Any) -> str | None:
+    """Why a value is not on AlpacaEval's scale."""
     if type(value) not in (int, float) or not (value == 0 or 1 <= value <= 2):
         return 'field "preference" must be a number from 1 (the reference) to 2 (the model), or 0 (a draw)'
     return None
+
+
+def share_of(preference: float) -> float:
+    """A preference on AlpacaEval's scale as a share: 0 the reference's, 1 the model's, ½ a draw."""
+    return 0.5 if preference == 0 else preference - 1
+
+
+def fastchat_judge(record: dict[str, Any]) -> str:
+    """The judge of one of FastChat's judgments: [name, prompt], or a name."""
+    judge = record.get("judge")
+    return str(judge[0] if isinstance(judge, list) and judge else judge)
 
 
 class Pair(NamedTuple):
@@ -89,17 +105,13 @@ class Agreement(TypedDict):
 
 
 def judgments(evaluator: Evaluator, path: str) -> list[Judgment]:
-    """Reads judgments: the fields ``judge``, ``prompt_id``, ``model``, ``reference``, ``preference``
-    (1: the reference, 2: the model, 0: a draw), and perhaps ``model_family``.
-
-    Raises:
-        SynthError: there are none.
-    """
+    """Reads judgments: the fields ``judge``, ``prompt_id``, ``model``, ``reference``, ``preference`` (1: the
+    reference, 2: the model, 0: a draw), and perhaps ``model_family``. Raises SynthError: there are none."""
     rows = []
     for record in map(as_judgment, evaluator.records(path, fault, limited=False)):
         judge, prompt, model, reference = (str(record[name]) for name in _FIELDS[:4])
         family = str(record.get("model_family") or model)
-        share = 0.5 if record["preference"] == 0 else record["preference"] - 1
+        share = share_of(record["preference"])
         rows.append(Judgment(judge, prompt, model, reference, family, share))
     if not rows:
         raise SynthError(f"{path}: contains no judgments")
@@ -112,15 +124,13 @@ def tables(rows: Sequence[Judgment], resamples: int, seed: int) -> dict[str, Any
     judges: dict[str, list[Judgment]] = {name: [] for name in sorted({row.judge for row in rows})}
     for row in rows:
         judges[row.judge].append(row)
-    names = list(judges)
     return {
         "judges": [
             {"judge": name, **_of_judge(name, own, resamples, seed)} for name, own in judges.items()
         ],
         "between": [
             {"left": one, "right": other, **_between(judges[one], judges[other])}
-            for place, one in enumerate(names)
-            for other in names[place + 1 :]
+            for one, other in combinations(judges, 2)
         ],
     }
 
@@ -134,11 +144,9 @@ def _of_judge(judge: str, rows: Sequence[Judgment], resamples: int, seed: int) -
         n = np.bincount(items[mine], minlength=len(prompts)).astype(float)
         sums = np.bincount(items[mine], share[mine], len(prompts))
         mean = float(sums.sum() / n.sum())
-        draw = draw_of(seed, f"judgments {judge} {family}")
-        table = []
-        for _ in range(resamples):
-            drawn = draw.integers(0, len(prompts), len(prompts))
-            table.append([sums[drawn].sum() / max(1.0, n[drawn].sum())])
+        draw, size = draw_of(seed, f"judgments {judge} {family}"), len(prompts)
+        picks = (draw.integers(0, size, size) for _ in range(resamples))
+        table = [[sums[which].sum() / max(1.0, n[which].sum())] for which in picks]
         families[family] = {
             "models": len({row.model for row in rows if row.family == family}),
             "n": int(mine.sum()),
@@ -164,11 +172,9 @@ def _between(one: Sequence[Judgment], other: Sequence[Judgment]) -> dict[str, An
 
 
 def with_judgments(own: Pairs, rows: Sequence[Judgment]) -> dict[str, Any]:
-    """How far a judge's pairs agree with judgments, by their judge and the family of the model.
-
-    A pair counts where its item is the judgment's prompt and its models are the judgment's model
-    and reference; both orders are averaged.
-    """
+    """How far a judge's pairs agree with judgments, by their judge and the family of the model. A pair counts
+    where its item is the judgment's prompt and its models are the judgment's model and reference; both orders
+    are averaged."""
     shares: dict[tuple[str, str, str], list[float]] = {}
     for pair in own.pairs:
         shares.setdefault((pair.item, pair.first, pair.second), []).append(pair.share)

@@ -14,7 +14,7 @@ import numpy as np
 
 from synthtools.draws import lane_of, record_uniforms
 from synthtools.errors import SynthError
-from synthtools.evaluate import agreement, answers, author_files, judge_panel, judge_prompts
+from synthtools.evaluate import agreement, answers, judge_panel, judge_prompts
 from synthtools.evaluate.answer_suite import (
     Counted,
     ItemSamples,
@@ -22,9 +22,10 @@ from synthtools.evaluate.answer_suite import (
     count_items,
     section,
     verdicts_on,
+    write_author_file,
 )
 from synthtools.evaluate.estimates import Ratios
-from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, Fault
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.judge import CHOICE, Judge, Question, Verdict, verdict_fields
 from synthtools.evaluate.judge_panel import JudgePanel
 from synthtools.evaluate.length_control import fit
@@ -43,7 +44,10 @@ def fault(record: dict[str, Any]) -> str | None:
     return 'no text in the field "prompt" (or "instruction")'
 
 
-DATA = SuiteData("alpaca_eval", ("alpaca_eval_prompts", "alpaca_eval"), ("prompts",), fault)
+DATA = SuiteData(
+    "alpaca_eval", ("alpaca_eval_prompts", "alpaca_eval"), ("prompts",), fault, or_judgments=True
+)
+items = DATA.items
 
 
 def files(name: str, options: EvaluationOptions) -> list[str]:
@@ -52,11 +56,6 @@ def files(name: str, options: EvaluationOptions) -> list[str]:
         return [options.judgments, *options.answers]
     assert options.reference is not None
     return [DATA.file(options), options.reference, *options.answers]
-
-
-def items(name: str, options: EvaluationOptions) -> dict[str, Fault]:
-    """See ``suites.items``."""
-    return {} if options.judgments else DATA.items(name, options)
 
 
 def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
@@ -71,10 +70,10 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     options = evaluator.options
     if options.judgments:
         return _read(name, evaluator)
-    items = []
-    for record in DATA.records(evaluator):
-        prompt = record.get("prompt") or record["instruction"]
-        items.append(answers.Item(str(record["id"]), (prompt,)))
+    items = [
+        answers.Item(str(record["id"]), (record.get("prompt") or record["instruction"],))
+        for record in DATA.records(evaluator)
+    ]
     reference, *more = answers.from_files(evaluator, [options.reference or ""], items)
     if more:
         names = [model.model for model in (reference, *more)]
@@ -91,7 +90,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     ]
     for model, of_model in zip(models, results, strict=True) if options.author_files else ():
         file = f"alpaca_eval\n{model.model}\n{judge.name}_annotations.jsonl"
-        author_files.write(options, file, _annotations(judge.name, reference, items, of_model))
+        write_author_file(options, file, _annotations(judge.name, reference, items, of_model))
     counted = count_items(name, evaluator, results)
     rows, preferences, lengths = [], {}, {}
     for model, order, samples in zip(models, orders, counted.rows, strict=True):
@@ -193,17 +192,14 @@ def _preference(first: str | None, second: str | None) -> float | None:
 
 
 def _position_bias(samples: dict[int, ItemSamples], orders: Sequence[_Order]) -> dict[str, Any]:
-    same, first = [], []
+    ratios = Ratios()
     for place, (row,) in samples.items():
         verdicts = row["first_verdict"], row["second_verdict"]
-        same.append(verdicts[0] == verdicts[1])
+        ratios.add("consistent", place, verdicts[0] == verdicts[1])
         for verdict, model_first in zip(verdicts, orders[place], strict=True):
             if verdict != "tie":
-                first.append((verdict == "model") == model_first)
-    return {
-        "consistent": sum(same) / len(same) if same else None,
-        "first_preferred": sum(first) / len(first) if first else None,
-    }
+                ratios.add("first_preferred", place, (verdict == "model") == model_first)
+    return ratios.values(["consistent", "first_preferred"])
 
 
 def _section(
@@ -251,10 +247,9 @@ def _controlled(
         return {"preferences": 0}
     control = fit(*zip(*rows, strict=True))
     one_sided = []
-    numbers, longer = np.array([r[0] for r in rows]), np.array([r[3] for r in rows]) > 0
     for number, model in enumerate(names):
         figures[model]["length_controlled"] = float(control.rates[number])
-        share = longer[numbers == number].mean()
+        share = np.mean([row[3] > 0 for row in rows if row[0] == number])
         if min(share, 1 - share) < _ONE_SIDED:
             one_sided.append(model)
     return {"preferences": len(rows), "phi": control.phi, "one_sided": one_sided}
@@ -270,7 +265,7 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
         table = tables.setdefault((str(record["judge"]), str(record["reference"])), {})
         if record["model"] != record["reference"] and record["preference"] is not None:
             unit = str(record["model"]), str(record["prompt_id"])
-            table[unit] = (record["preference"] or 1.5) - 1
+            table[unit] = agreement.share_of(record["preference"])
     if not any(tables.values()):
         raise SynthError(f"{options.judgments}: contains no preferences")
     _, reference = max(tables, key=lambda key: len({model for model, _ in tables[key]}))

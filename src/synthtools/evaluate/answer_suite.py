@@ -1,17 +1,23 @@
 """What suites of written answers share: their prompts, verdicts on answers, which items count, the section of
-the report."""
+the report, and files in the formats of the benchmarks' authors, so that their scripts and ours read each other's."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from synthtools.evaluate.answers import ModelAnswers
+from synthtools.errors import OutputExistsError, parameter
+from synthtools.evaluate.answers import Item, ModelAnswers
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, Fault
 from synthtools.evaluate.judge import Judge, Question, Verdict
 from synthtools.evaluate.judge_panel import JudgePanel
 from synthtools.evaluate.tasks import find_data
+from synthtools.records.atomic_files import write_whole
+from synthtools.records.jsonl import json_bytes
 
 # The samples of one model's answer to one item; each has ``dropped``.
 ItemSamples = list[dict[str, Any]]
@@ -23,13 +29,14 @@ class SuiteData(NamedTuple):
     Attributes:
         names: of the directory or file in the data directory, tried with ``eval_`` before them, too;
             splits: of the file in that directory.
-        fault: why a record cannot be one of them.
+        fault: why a record cannot be one of them; or_judgments: judgments may take their place.
     """
 
     suite: str
     names: tuple[str, ...]
     splits: tuple[str, ...]
     fault: Fault
+    or_judgments: bool = False
 
     def file(self, options: EvaluationOptions) -> str:
         """The file; raises SynthError where it is missing."""
@@ -42,7 +49,8 @@ class SuiteData(NamedTuple):
 
     def items(self, name: str, options: EvaluationOptions) -> dict[str, Fault]:
         """See ``suites.items``."""
-        return {self.file(options): self.fault}
+        judged = self.or_judgments and options.judgments
+        return {} if judged else {self.file(options): self.fault}
 
     def records(self, evaluator: Evaluator, limited: bool = True) -> Iterator[dict[str, Any]]:
         """Those without a fault."""
@@ -63,11 +71,8 @@ def verdicts_on(
     answers: ModelAnswers,
     questions: Callable[[int, tuple[str, ...]], Sequence[Question]],
 ) -> list[tuple[Verdict, ...]]:
-    """The verdicts on each item's answer; an empty tuple for an item without one.
-
-    Args:
-        questions: (place of the item, turns of the answer) → what the judge is asked.
-    """
+    """The verdicts on each item's answer; an empty tuple for an item without one. ``questions``: (place of the
+    item, turns of the answer) → what the judge is asked."""
     by_item = [
         () if turns is None else questions(place, turns)
         for place, turns in enumerate(answers.turns)
@@ -79,12 +84,8 @@ def verdicts_on(
 def count_items(
     name: str, evaluator: Evaluator, results: Sequence[Sequence[ItemSamples]]
 ) -> Counted:
-    """Keeps the samples. An item counts where every model has samples of it, none of them dropped; else
-    it is dropped for all.
-
-    Args:
-        results: of each model, of each item.
-    """
+    """Keeps the samples. An item counts where every model has samples of it, none of them dropped; else it is
+    dropped for all. ``results``: of each model, of each item."""
     whole = [
         all(rows and not any(row["dropped"] for row in rows) for rows in item)
         for item in zip(*results, strict=True)
@@ -107,12 +108,8 @@ def evaluated(
     estimate: Callable[[ModelAnswers, dict[int, ItemSamples]], dict[str, Any]],
     per_item: dict[str, str],
 ) -> dict[str, Any]:
-    """The section of the report.
-
-    Args:
-        samples_of: the samples of a model's answer to each item.
-        estimate: a model's answers and the samples that count → its row (see ``section``).
-    """
+    """The section of the report. ``samples_of``: the samples of a model's answer to each item. ``estimate``: a
+    model's answers and the samples that count → its row (see ``section``)."""
     counted = count_items(name, evaluator, [samples_of(model) for model in models])
     rows = [estimate(model, samples) for model, samples in zip(models, counted.rows, strict=True)]
     return section(name, counted, rows, per_item)
@@ -140,3 +137,41 @@ def section(
         "models": [{k: v for k, v in model.items() if k != "intervals"} for model in models],
         "dropped": counted.dropped,
     }
+
+
+def write_author_file(
+    options: EvaluationOptions, name: str, rows: Sequence[dict[str, Any]]
+) -> None:
+    """Writes records under the directory ``author_files``. ``name``: of the file, its folders before it on
+    lines of their own; characters that a file name cannot hold become underscores. Raises OutputExistsError."""
+    safe = "/".join(
+        "".join(c if c.isalnum() or c in "-_. " else "_" for c in part).lstrip(".") or "_"
+        for part in name.split("\n")
+    )
+    path = Path(options.author_files or "") / safe
+    if path.exists() and not options.force:
+        raise OutputExistsError(f"{path}: exists; use {parameter('force')} to replace it")
+    os.makedirs(path.parent, exist_ok=True)
+    write_whole(path, b"".join(json_bytes(row) + b"\n" for row in rows), options.force)
+
+
+def followbench_line(answer: str, prompt: str) -> dict[str, Any]:
+    """A line of FollowBench's ``<model>_<type>_constraint.jsonl``."""
+    return {"prompt_new": prompt, "choices": [{"message": {"content": answer}}]}
+
+
+def fastchat_lines(one: ModelAnswers, items: Sequence[Item]) -> list[dict[str, Any]]:
+    """Lines of FastChat's ``model_answer/<model>.jsonl``. Times are 0: equal answers, equal bytes."""
+    return [
+        {
+            "question_id": item.key,
+            "answer_id": hashlib.blake2b(
+                "\0".join((one.model, item.id, *turns)).encode(), digest_size=11
+            ).hexdigest(),
+            "model_id": one.model,
+            "choices": [{"index": 0, "turns": list(turns)}],
+            "tstamp": 0.0,
+        }
+        for item, turns in zip(items, one.turns, strict=True)
+        if turns is not None
+    ]

@@ -48,10 +48,11 @@ class ModelAnswers:
 
     def account(self) -> dict[str, Any]:
         """Their part of the report."""
+        there = [turns for turns in self.turns if turns is not None]
         return {
             "model": self.model,
-            "answers": sum(turns is not None for turns in self.turns),
-            "empty": sum(not "".join(turns).strip() for turns in self.turns if turns is not None),
+            "answers": len(there),
+            "empty": sum(not "".join(turns).strip() for turns in there),
             "cut": self.cut,
             "missing": self.problems.table(),
             "from": "model" if self.live else "file",
@@ -59,11 +60,8 @@ class ModelAnswers:
 
 
 def of_models(evaluator: Evaluator, suite: str, items: Sequence[Item]) -> list[ModelAnswers]:
-    """The answers to be evaluated: those of ``answers`` and those of the model.
-
-    Raises:
-        SynthError: a file has no answer to any of the items, or two models share a name.
-    """
+    """The answers to be evaluated: those of ``answers`` and those of the model. Raises SynthError: a file has
+    no answer to any of the items, or two models share a name."""
     files = evaluator.options.answers
     models = from_files(evaluator, files, items) if files else []
     if evaluator.model_settings is not None:
@@ -79,17 +77,13 @@ def of_models(evaluator: Evaluator, suite: str, items: Sequence[Item]) -> list[M
 def from_files(
     evaluator: Evaluator, paths: Sequence[str], items: Sequence[Item]
 ) -> list[ModelAnswers]:
-    """Answers out of files, by model in the order in which they come; the first counts where a model
-    answers an item twice.
-
-    Raises:
-        SynthError: no item has an answer in the files.
-    """
+    """Answers out of files, by model in the order in which they come; the first counts where a model answers an
+    item twice. Raises SynthError: no item has an answer in the files."""
     places: dict[Any, list[int]] = {}
     for place, item in enumerate(items):
-        identities = {("text", item.turns[0]), ("id", item.id)}
-        for identity in identities | ({("key", item.key)} if item.key is not None else set()):
-            places.setdefault(identity, []).append(place)
+        for identity in (("text", item.turns[0]), ("id", item.id), ("key", item.key)):
+            if identity[1] is not None:
+                places.setdefault(identity, []).append(place)
     models: dict[str, ModelAnswers] = {}
     for path in paths:
         stem = Path(path).name.split(".")[0]
@@ -126,21 +120,16 @@ def _places(record: dict[str, Any], places: dict[Any, list[int]]) -> list[int]:
 
 def turns_of(record: dict[str, Any]) -> tuple[str, ...] | None:
     """The answers that a record holds, turn by turn; None where it holds none."""
-    turns = record.get("turns")
+    turns, choices = record.get("turns"), record.get("choices")
     if isinstance(turns, list) and turns and all(isinstance(t, dict) for t in turns):
-        return _texts([turn.get("assistant") for turn in turns])
-    choices = record.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        choice = choices[0]
-        if isinstance(choice.get("turns"), list):
-            return _texts(choice["turns"])
-        return _texts([(choice.get("message") or {}).get("content")])
-    single = (record.get(name) for name in ("response", "output"))
-    return next(((text,) for text in single if isinstance(text, str)), None)
-
-
-def _texts(values: list[Any]) -> tuple[str, ...] | None:
-    return tuple(values) if values and all(isinstance(value, str) for value in values) else None
+        texts = [turn.get("assistant") for turn in turns]
+    elif isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        held, message = choices[0].get("turns"), choices[0].get("message") or {}
+        texts = held if isinstance(held, list) else [message.get("content")]
+    else:
+        single = (record.get(name) for name in ("response", "output"))
+        texts = [text for text in single if isinstance(text, str)][:1]
+    return tuple(texts) if texts and all(isinstance(text, str) for text in texts) else None
 
 
 def fault(record: dict[str, Any]) -> str | None:

@@ -8,14 +8,39 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
 from synthtools.evaluate.memorised_text import ContinuedTexts, TextLikelihoods
-from synthtools.evaluate.paired_comparison import PairedDifference
-from synthtools.evaluate.task_utility import TaskResults, changes, head
+from synthtools.evaluate.paired_comparison import PairedDifference, Samples, compared
 from synthtools.measure.bootstrap import intervals, resampled
+
+
+class TaskResults(NamedTuple):
+    """One model's sections by suite (see ``suites``), and its samples."""
+
+    sections: dict[str, dict[str, Any]]
+    samples: Samples
+
+
+def head(section: dict[str, Any]) -> str:
+    """The main figure of a suite's section."""
+    return str(next(iter(section.get("per_item") or section["figures"])))
+
+
+def changes(
+    base: TaskResults, own: TaskResults, resamples: int, seed: int
+) -> list[PairedDifference]:
+    """The main figure of each suite against the base's, with Holm's correction over the suites."""
+    fields = {
+        name: {head(section): section["per_item"][head(section)]}
+        for name, section in own.sections.items()
+        if section.get("per_item") and base.samples.get(name) and own.samples.get(name)
+    }
+    rows = compared(base.samples, own.samples, fields, resamples, seed)
+    return [row for row in rows if row["figure"] in fields[row["suite"]]]
+
 
 ATTACKS = ("loss", "zlib", "min_k", "min_k_plus")
 # What came back counts from this share of what was taken away, or this much probability where it is not
@@ -71,6 +96,10 @@ class AuditedModel(TypedDict):
     utility: list[PairedDifference]
 
 
+def _known(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values[~np.isnan(values)])
+
+
 class _Estimates:
     """Figures as functions of how often each text is drawn."""
 
@@ -91,13 +120,12 @@ class _Estimates:
             self.intervals[name] = ends
 
     def mean(self, name: str, values: np.ndarray) -> None:
-        known = values[~np.isnan(values)]
-        if len(known):
+        if len(known := _known(values)):
             self.add(name, lambda t: float(t[0] @ known) / max(1.0, t[0].sum()), [len(known)])
 
     def difference(self, name: str, ours: np.ndarray, theirs: np.ndarray) -> None:
         """Of the means of two samples of their own."""
-        a, b = (values[~np.isnan(values)] for values in (ours, theirs))
+        a, b = _known(ours), _known(theirs)
         if len(a) and len(b):
             self.add(
                 name, lambda t: t[0] @ a / t[0].sum() - t[1] @ b / t[1].sum(), [len(a), len(b)]
@@ -109,9 +137,9 @@ class _Estimates:
 
 
 def separation(members: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """1 where a member's loss is below another's, ½ where they are equal: float64 [members, others],
-    whose mean is the AUC (1: members are always likelier)."""
-    mine = members[:, None]
+    """1 where a member's loss is below another's, ½ where they are equal: float64 [members, others] of those
+    that have a loss, whose mean is the AUC (1: members are always likelier)."""
+    mine, others = _known(members)[:, None], _known(others)
     return np.asarray(np.where(mine < others, 1.0, 0.0) + 0.5 * (mine == others))
 
 
@@ -130,7 +158,7 @@ def same_distribution(ours: np.ndarray, retrained: np.ndarray) -> float:
     """p of the two-sample Kolmogorov–Smirnov test: forget quality, of truth ratios in TOFU."""
     from scipy.stats import ks_2samp
 
-    a, b = (values[~np.isnan(values)] for values in (ours, retrained))
+    a, b = _known(ours), _known(retrained)
     return float(ks_2samp(a, b).pvalue) if len(a) and len(b) else float("nan")
 
 
@@ -142,12 +170,10 @@ def audited(
     resamples: int,
     seed: int,
 ) -> AuditedModel:
-    """One row of the table.
-
-    Args:
-        retrained: of the model that never saw the texts; base: before they were forgotten.
-    """
+    """One row of the table. ``retrained``: of the model that never saw the texts; ``base``: before they were
+    forgotten."""
     got = _Estimates(resamples, seed)
+    another = None if own is retrained else retrained
     got.mean("probability", own.forget.probability)
     got.mean("exact_memorization", own.forget.exact)
     got.mean("extraction_strength", own.forget.strength)
@@ -162,18 +188,18 @@ def audited(
         got.mean("rouge_reworded", own.reworded.rouge)
         if own.answered_holdout is not None:
             got.difference("reworded_excess", own.reworded.rouge, own.answered_holdout.rouge)
-    _membership(got, own, retrained)
+    _membership(got, own, another)
     for bits, (likelihoods, continued) in own.rounded.items():
         got.mean(f"probability_{bits}_bits", likelihoods.probability)
         got.mean(f"rouge_{bits}_bits", continued.rouge)
         got.mean(f"back_{bits}_bits", likelihoods.probability - own.forget.probability)
-    curves = _relearned(got, own, None if own is retrained else retrained, base)
+    curves = _relearned(got, own, another, base)
     if own.neutral is not None and own.neutral_entropy is not None:
         kl, tokens = own.neutral.cross - own.neutral_entropy, own.neutral.tokens
         got.add("drift", lambda t: t[0] @ kl / max(1.0, t[0] @ tokens), [len(kl)])
     if own.retain is not None:
-        nll, count = own.retain.loss * own.retain.tokens, own.retain.tokens
-        nll = np.where(count > 0, nll, 0.0)
+        count = own.retain.tokens
+        nll = np.where(count > 0, own.retain.loss * count, 0.0)
         got.add(
             "retain_perplexity",
             lambda t: float(np.exp(t[0] @ nll / max(1.0, t[0] @ count))),
@@ -234,12 +260,8 @@ def _relearned(
 
 
 def steps_until(losses: np.ndarray, goal: float) -> float | None:
-    """Steps until a loss is at most ``goal``, on a straight line from one step to the next; None where it
-    never is.
-
-    Args:
-        losses: before the first and after each step.
-    """
+    """Steps until a loss is at most ``goal``, on a straight line from one step to the next; None where it never
+    is. ``losses``: before the first and after each step."""
     reached = np.flatnonzero(losses <= goal)
     if not len(reached):
         return None
@@ -251,20 +273,18 @@ def steps_until(losses: np.ndarray, goal: float) -> float | None:
 
 def _membership(got: _Estimates, own: ModelProbes, retrained: ModelProbes | None) -> None:
     pairs = {name: (getattr(own.forget, name), getattr(own.holdout, name)) for name in ATTACKS}
-    if own is retrained:
-        retrained = None
     if retrained is not None:
-        sides = ((own.forget, retrained.forget), (own.holdout, retrained.holdout))
-        apart = [one.loss - other.loss for one, other in sides]
-        pairs["reference"] = (apart[0], apart[1])
+        pairs["reference"] = (
+            own.forget.loss - retrained.forget.loss,
+            own.holdout.loss - retrained.holdout.loss,
+        )
     for name, (members, others) in pairs.items():
-        table = separation(members[~np.isnan(members)], others[~np.isnan(others)])
+        table = separation(members, others)
         if not table.size:
             continue
         got.add(f"auc_{name}", partial(_weighted, table), table.shape)
         if retrained is not None and name in ATTACKS:
-            both = (getattr(x, name) for x in (retrained.forget, retrained.holdout))
-            theirs = separation(*(values[~np.isnan(values)] for values in both))
+            theirs = separation(getattr(retrained.forget, name), getattr(retrained.holdout, name))
             if theirs.shape == table.shape:
                 got.add(f"leakage_{name}", partial(_leakage, table, theirs), table.shape)
     if retrained is not None:

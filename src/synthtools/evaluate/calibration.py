@@ -12,14 +12,13 @@ equal confidences stay together [ours]).
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import numpy as np
 
-from synthtools.measure.bootstrap import intervals
+from synthtools.evaluate.estimates import bootstrap, draw_of
 
 BINS = 10
 # The nearest to each tenth, as 0.3 is written: linspace gives 0.30000000000000004.
@@ -135,32 +134,21 @@ def chosen(scores: ItemScores, which: np.ndarray) -> ItemScores:
     return ItemScores(*(getattr(scores, name)[which] for name in ItemScores.__dataclass_fields__))
 
 
-def draw_of(seed: int, name: str) -> np.random.Generator:
-    """Random numbers that belong to a seed and a purpose."""
-    return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(name.encode())]))
-
-
-def bootstrap(scores: ItemScores, resamples: int, seed: int) -> dict[str, list[float] | None]:
+def intervals(scores: ItemScores, resamples: int, seed: int) -> dict[str, list[float] | None]:
     """95 % intervals of ``figures`` from resamples of the items."""
-    size = len(scores.right)
-    if size < 2 or not resamples:
-        return {}
     draw = draw_of(seed, "calibration")
-    table = np.array(
-        [
-            list(figures(chosen(scores, draw.integers(0, size, size))).values())
-            for _ in range(resamples)
-        ]
+    return bootstrap(
+        _FIGURES,
+        lambda which: [*figures(chosen(scores, which)).values()],
+        len(scores.right),
+        resamples,
+        draw,
     )
-    estimate = np.array(list(figures(scores).values()))
-    return intervals(list(_FIGURES), table, estimate)
 
 
 def fitted_temperature(answers: ChoiceScores) -> float:
-    """The temperature T that makes Σ −ln softmax(logprobs / T)_gold least (Guo et al. 2017).
-
-    The sum is convex in 1/T, so that the minimum is the only one; between 0.01 and 100.
-    """
+    """The temperature T that makes Σ −ln softmax(logprobs / T)_gold least (Guo et al. 2017). The sum is convex
+    in 1/T, so that the minimum is the only one; between 0.01 and 100."""
     from scipy.optimize import minimize_scalar
 
     most = max(len(one) for one in answers.logprobs)
@@ -200,10 +188,8 @@ class ReliabilityBin(TypedDict):
 
 
 def scaling(answers: ChoiceScores, seed: int) -> TemperatureScaling | None:
-    """A temperature fitted on one half of the items and measured on the other [ours].
-
-    Which half an item falls into depends on the seed and its key alone. None with fewer than 20 items.
-    """
+    """A temperature fitted on one half of the items and measured on the other [ours]. Which half an item falls
+    into depends on the seed and its key alone. None with fewer than 20 items."""
     if len(answers) < 20:
         return None
     mixed = draw_of(seed, "halves").integers(0, 1 << 63, dtype=np.uint64)
@@ -239,7 +225,7 @@ def section(answers: ChoiceScores, resamples: int, seed: int) -> tuple[dict[str,
     scores = judged(answers)
     return {
         "figures": figures(scores),
-        "intervals": bootstrap(scores, resamples, seed),
+        "intervals": intervals(scores, resamples, seed),
         "temperature": scaling(answers, seed),
         "reliability": {
             "equal_width": _rows(width_bins(scores.confidence), scores, _EDGES),

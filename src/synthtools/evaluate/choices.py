@@ -1,23 +1,123 @@
-"""Suites of multiple choice: accuracy as in lm-evaluation-harness, and calibration from the same pass."""
+"""Suites of multiple choice: accuracy as in lm-evaluation-harness, and calibration from the same pass.
+
+The examples before a question come from their own split, else from other items, and never are the question itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import repeat
-from typing import Any
+from itertools import islice, repeat
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from synthtools.errors import SynthError, parameter
+from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.evaluate import calibration, tasks
 from synthtools.evaluate.calibration import ChoiceScores, ItemScores
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, Fault, tokenizer_failure
 from synthtools.evaluate.likelihood import Continuations, likelihoods
 from synthtools.evaluate.paired_comparison import doc_hash
-from synthtools.evaluate.shots import Shots, split_of
 from synthtools.records.record_keys import hashes
+
+
+def split_of(task: tasks.BenchmarkTask, data: str) -> str | None:
+    """The file of a task's examples, its train or dev split by name; None where the data hold no more
+    than its items."""
+    items = tasks.files_of(task, data)
+    for names in (task.shots_data, task.data or (task.name,)):
+        try:
+            path = tasks.find_data(data, names, task.shots_split, task.name) if names else items
+        except SynthError:
+            continue
+        if not os.path.samefile(path, items):
+            return path
+    return None
+
+
+class _Example(NamedTuple):
+    """An example: identity and group of its question (see ``Shots``), and question with answer."""
+
+    identity: Any
+    group: Any
+    words: str
+
+
+class Shots:
+    """The examples of a task: the first that share the field ``by`` with a question. A record with the
+    question's text and choices is left out; where the examples are other items, so is one of its group.
+    """
+
+    def __init__(
+        self,
+        task: tasks.BenchmarkTask,
+        records: Iterable[dict[str, Any]],
+        other_items: bool = False,
+    ) -> None:
+        self._task, self._other_items, self._fewer = task, other_items, 0
+        self._held: dict[Any, list[_Example]] = {}
+        for record in records:
+            held = self._held.setdefault(self._key(record), [])
+            if not self._enough(held):
+                held.append(_Example(*self._identity(record), tasks.solved(task, record)))
+            elif task.by is None:
+                break
+
+    def before(self, record: dict[str, Any]) -> str:
+        """The text before a record's question. Raises UsageError: there are not as many examples."""
+        task, held = self._task, self._held.get(self._key(record), [])
+        others = len(held) - self._other_items
+        if others < task.shots:
+            of = f" of {task.by} {self._key(record)!r}" if task.by else ""
+            raise UsageError(
+                f"suite {task.name}: only {max(0, others)} examples{of}, of {task.shots}: lower {parameter('shots')}"
+            )
+        identity, group = self._identity(record)
+        fit = (e for e in held if e.identity != identity and (group is None or e.group != group))
+        words = [example.words for example in islice(fit, task.shots)]
+        self._fewer += len(words) < task.shots
+        parts = [tasks.described(task, record), *words]
+        return "".join(part + "\n\n" for part in parts if part)
+
+    def account(self) -> dict[str, Any]:
+        """Their part of the report: ``shots``; ``shots_from``, split, other items or None;
+        ``fewer_shots``, questions with fewer, as the others would be the question or of its group."""
+        source = "other items" if self._other_items else "split"
+        return {
+            "shots": self._task.shots,
+            "shots_from": source if self._task.shots else None,
+            "fewer_shots": self._fewer,
+        }
+
+    def _key(self, record: dict[str, Any]) -> Any:
+        return record.get(self._task.by) if self._task.by else None
+
+    def _identity(self, record: dict[str, Any]) -> tuple[Any, Any]:
+        choices = record.get("choices")
+        question = tasks.filled(self._task, {**record, "choices": None, "options": ""})
+        group = record.get(self._task.group) if self._other_items else None
+        return (_plain(question), _plain(choices)), _plain(group)
+
+    def _enough(self, held: list[_Example]) -> bool:
+        """Whether enough are left for any question, whichever examples it excludes."""
+        if len(held) <= self._task.shots:
+            return False
+        most = Counter(one.identity for one in held).most_common(1)[0][1]
+        groups = Counter(one.group for one in held if one.group is not None)
+        most += max(groups.values(), default=0)
+        return len(held) - most >= self._task.shots
+
+
+def _plain(value: Any) -> Any:
+    """Equal for texts that differ in case and blanks alone, and for lists in another order."""
+    if value is None:
+        return None
+    if isinstance(value, list):
+        return tuple(sorted(map(_plain, value)))
+    return " ".join(str(value).split()).casefold()
 
 
 def task_of(name: str, options: EvaluationOptions) -> tasks.BenchmarkTask:
@@ -36,7 +136,6 @@ def files(name: str, options: EvaluationOptions) -> list[str]:
 
 def items(name: str, options: EvaluationOptions) -> dict[str, Fault]:
     """See ``suites.items``."""
-    assert options.data is not None
     task = task_of(name, options)
     return {tasks.files_of(task, options.data): partial(tasks.fault, task)}
 
@@ -68,7 +167,6 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         value of the task's field ``by``), and what ``Shots.account`` says.
     """
     task = task_of(name, evaluator.options)
-    assert evaluator.options.data is not None
     path = tasks.files_of(task, evaluator.options.data)
     model = evaluator.model()
     shots = examples(task, evaluator)
@@ -79,19 +177,16 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     lengths: list[list[int]] = []
 
     def fault(record: dict[str, Any]) -> str | None:
-        reason = tasks.fault(task, record)
-        if reason is not None:
+        if reason := tasks.fault(task, record):
             return reason
-        bare = tasks.question(task, record, "")
-        return tokenizer_failure(
-            model, [p + e for p, e in zip(bare.prompts, bare.endings, strict=True)]
-        )
+        bare = tasks.question(task, record)
+        return tokenizer_failure(model, list(map(str.__add__, bare.prompts, bare.endings)))
 
     def questions() -> Iterator[Continuations]:
         for record in evaluator.records(path, fault):
             question = tasks.question(task, record, shots.before(record))
             ids.append(record["id"])
-            bare = tasks.question(task, record, "")
+            bare = tasks.question(task, record)
             texts.append(doc_hash(*bare.prompts, *bare.endings))
             groups.append(record.get(task.by or ""))
             gold.append(question.gold)
@@ -112,13 +207,19 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
             f"{name}: {cut} of {len(scored)} questions do not fit into the context; their beginnings "
             f"were left out (lower {parameter('shots')} for more room)"
         )
-    more = {"by": _by(groups, items)} if task.by else {}
+    by: dict[str, list[int]] = {}
+    for place, group in enumerate(groups):
+        by.setdefault(str(group), []).append(place)
+    rates = {
+        key: {"n": len(which), "accuracy": float(items.right[which].mean())}
+        for key, which in sorted(by.items())
+    }
     return {
         "kind": "multiple-choice",
         "n": len(scored),
         **shots.account(),
         **result,
-        **more,
+        **({"by": rates} if task.by else {}),
         "truncated": cut,
         "per_item": PER_ITEM,
     }
@@ -152,11 +253,8 @@ def sample_rows(
     texts: list[str],
     subjects: list[Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """The samples: the model's numbers for each item.
-
-    Args:
-        texts: hashes of the items' texts (see ``paired_comparison.doc_hash``).
-    """
+    """The samples: the model's numbers for each item. ``texts``: hashes of the items' texts (see
+    ``paired_comparison.doc_hash``)."""
     for i, key in enumerate(ids):
         yield {
             **({"subject": subjects[i]} if subjects else {}),
@@ -171,13 +269,3 @@ def sample_rows(
             "brier": float(items.brier[i]),
             "logprobs": answers.logprobs[i].tolist(),
         }
-
-
-def _by(keys: list[Any], items: ItemScores) -> dict[str, dict[str, float]]:
-    groups: dict[str, list[int]] = {}
-    for index, key in enumerate(keys):
-        groups.setdefault(str(key), []).append(index)
-    return {
-        key: {"n": len(which), "accuracy": float(items.right[which].mean())}
-        for key, which in sorted(groups.items())
-    }

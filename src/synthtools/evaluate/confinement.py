@@ -74,11 +74,8 @@ def _call(what: str, result: int) -> int:
 
 
 def shut_files(readable: list[str], writable: str) -> None:
-    """Landlock: only these paths are read, only this directory is written.
-
-    Raises:
-        OSError: the kernel does not offer it.
-    """
+    """Landlock: only these paths are read, only this directory is written. Raises OSError: the kernel does not
+    offer it."""
     version = _call("Landlock", _libc.syscall(444, None, ctypes.c_size_t(0), 1))
     rights = _FIRST_RIGHTS | sum(bit for since, bit in _LATER_RIGHTS.items() if version >= since)
     known = [rights, *[3] * (version >= _TCP_SINCE), *[3] * (version >= _SCOPES_SINCE)]
@@ -99,11 +96,8 @@ def shut_files(readable: list[str], writable: str) -> None:
 
 
 def refuse_calls() -> None:
-    """seccomp: the calls above, other processes (threads remain), and limits of others.
-
-    Raises:
-        OSError: the kernel does not offer it, or the machine's calls are not known here.
-    """
+    """seccomp: the calls above, other processes (threads remain), and limits of others. Raises OSError: the
+    kernel does not offer it, or the machine's calls are not known here."""
     if platform.machine() not in _MACHINES:
         raise OSError(f"seccomp: the system calls of {platform.machine()} are not known here")
     column, machine = _MACHINES[platform.machine()]

@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, TypedDict
 
+from synthtools.evaluate.paired_comparison import PairedDifference
+
 # What says how a report was made, and the numbers of figures.
 _ASIDE = {"made_by", "samples", "intervals", "per_item", "reliability", "edges", "grid"}
 
@@ -75,10 +77,8 @@ def _ends(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, tuple[float,
 
 
 def lower_is_better(figure: str) -> bool:
-    """Whether a figure of this path is better when it is lower, by the words in its last name.
-
-    Figures under ``valid`` are perplexities, by the names of their data.
-    """
+    """Whether a figure of this path is better when it is lower, by the words in its last name. Figures under
+    ``valid`` are perplexities, by the names of their data."""
     last = figure.rsplit(".", 1)[-1].lower()
     return figure.startswith("valid.") or any(f"_{word}_" in f"_{last}_" for word in _LOWER)
 
@@ -104,11 +104,8 @@ class FigureTable(TypedDict):
 
 
 def table(reports: Sequence[dict[str, Any]]) -> FigureTable:
-    """The figures that all reports have, set beside each other.
-
-    Args:
-        reports: two or more; the first is what the others are measured against.
-    """
+    """The figures that all reports have, set beside each other. ``reports``: two or more; the first is what the
+    others are measured against."""
     by_report = [figures(report) for report in reports]
     stated = [intervals(report) for report in reports]
     rows: list[FigureRow] = []
@@ -136,3 +133,71 @@ def table(reports: Sequence[dict[str, Any]]) -> FigureTable:
             }
         )
     return {"rows": rows, "equal": equal, "missing": missing}
+
+
+EARLY = "early warning"
+# By whether calibration is certainly worse, and accuracy certainly lower.
+_STATES = {
+    (True, False): EARLY,
+    (True, True): "both worse",
+    (False, True): "accuracy lower",
+    (False, False): "no sign",
+}
+
+
+class CalibrationChange(TypedDict):
+    """A suite since the baseline; of ECE and accuracy [before, after, low, high], where the interval is
+    of the change and may be unknown."""
+
+    suite: str
+    ece: list[float | None]
+    paired: bool
+    accuracy: list[float | None]
+    state: str
+
+
+def warnings(
+    baseline: dict[str, Any], report: dict[str, Any], paired: Sequence[PairedDifference]
+) -> list[CalibrationChange]:
+    """Each suite whose calibration both reports have.
+
+    Args:
+        paired: item by item, where both reports have samples; else the interval of the change is
+            that of independent samples, from the intervals of the two reports [ours].
+    """
+    rows: list[CalibrationChange] = []
+    for name, section in report["suites"].items():
+        before = baseline.get("suites", {}).get(name)
+        if not before or "ece" not in section["figures"] or "ece" not in before.get("figures", {}):
+            continue
+        known = {row["figure"]: row for row in paired if row["suite"] == name}
+        ece, accuracy = (
+            _paired(known[figure]) if figure in known else _independent(before, section, figure)
+            for figure in ("ece", "accuracy")
+        )
+        worse = ece[2] is not None and ece[2] > 0
+        lower = accuracy[3] is not None and accuracy[3] < 0
+        rows.append(
+            {
+                "suite": name,
+                "ece": ece,
+                "paired": "accuracy" in known,
+                "accuracy": accuracy,
+                "state": _STATES[worse, lower],
+            }
+        )
+    return rows
+
+
+def _paired(row: PairedDifference) -> list[float | None]:
+    low, high = row["interval"] or (None, None)
+    return [row["first"], row["other"], low, high]
+
+
+def _independent(before: dict[str, Any], after: dict[str, Any], figure: str) -> list[float | None]:
+    first, other = (part["figures"][figure] for part in (before, after))
+    ends = [e for part in (before, after) if (e := (part.get("intervals") or {}).get(figure))]
+    if len(ends) < 2:
+        return [first, other, None, None]
+    change, half_width = other - first, math.hypot(*((high - low) / 2 for low, high in ends))
+    return [first, other, change - half_width, change + half_width]

@@ -50,8 +50,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     nll: list[float] = []
     for domain, path in evaluator.options.valid:
-        summary = Summary()
-        rejects = evaluator.rejects
+        summary, rejects = Summary(), evaluator.rejects
         text = text_path(first(find_shards([path])))
         if text != "text":
             evaluator.remark(f"{path}: the text is {text}")
@@ -59,25 +58,20 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         for item in scored(batches, model, ScoreRequest(), text, rejects=rejects):
             nll += [score.nll for score in item.documents if score.nll is not None]
             summary.add(item.documents, item.scored_bytes, [s.logprobs for s in item.scores])
-            ids = item.batch.column(ID_FIELD)
+            columns = item.batch.column(ID_FIELD), item.batch.column(text), item.documents
+            each = zip(item.batch.numbers.tolist(), *columns, strict=True)
             evaluator.samples(
                 name,
                 (
                     {
                         "domain": domain,
                         "id": number if key is MISSING else key,
-                        "doc_hash": doc_hash(text),
+                        "doc_hash": doc_hash(content),
                         "nll": score.nll,
                         "n_tokens": score.n_tokens,
                         "bits_per_byte": score.bits_per_byte,
                     }
-                    for key, number, text, score in zip(
-                        ids,
-                        item.batch.numbers.tolist(),
-                        item.batch.column(text),
-                        item.documents,
-                        strict=True,
-                    )
+                    for number, key, content, score in each
                 ),
             )
         numbers = summary.result()
@@ -93,11 +87,8 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
 
 
 def averages(rows: list[dict[str, Any]]) -> dict[str, float | None]:
-    """Macro and micro averages of domains; None where nothing was scored.
-
-    Args:
-        rows: each with tokens, bytes, nll, perplexity, bits_per_byte.
-    """
+    """Macro and micro averages of domains; None where nothing was scored. ``rows``: each with tokens, bytes,
+    nll, perplexity, bits_per_byte."""
     whole = [row for row in rows if row["tokens"]]
     if not whole:
         return dict.fromkeys(_AVERAGES)
@@ -106,16 +97,10 @@ def averages(rows: list[dict[str, Any]]) -> dict[str, float | None]:
     nats = math.fsum(row["nll"] * row["tokens"] for row in whole)
     macro = _mean([row["nll"] for row in whole])
     micro = nats / sum(row["tokens"] for row in whole)
-    averages = (
-        macro,
-        _mean([row["perplexity"] for row in whole]),
-        _exp(macro),
-        _mean(bits) if bits else None,
-        micro,
-        _exp(micro),
-        nats / (math.log(2) * size) if size else None,
-    )
-    return dict(zip(_AVERAGES, averages, strict=True))
+    arithmetic = _mean([row["perplexity"] for row in whole])
+    macros = macro, arithmetic, _exp(macro), _mean(bits) if bits else None
+    micros = micro, _exp(micro), nats / (math.log(2) * size) if size else None
+    return dict(zip(_AVERAGES, (*macros, *micros), strict=True))
 
 
 def _mean(values: list[float]) -> float:

@@ -1,15 +1,15 @@
-"""Figures that are ratios of sums over items, with intervals from resamples of whole groups of items."""
+"""Figures over items with bootstrap intervals, among them ratios of sums over groups of items."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from synthtools.evaluate.calibration import draw_of
 from synthtools.measure.bootstrap import intervals
 
 if TYPE_CHECKING:
@@ -19,6 +19,26 @@ if TYPE_CHECKING:
 _CELLS = 4_000_000
 
 
+def draw_of(seed: int, name: str) -> np.random.Generator:
+    """Random numbers that belong to a seed and a purpose."""
+    return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(name.encode())]))
+
+
+def bootstrap(
+    names: Sequence[str],
+    figures: Callable[[np.ndarray], Sequence[float] | np.ndarray],
+    size: int,
+    resamples: int,
+    draw: np.random.Generator,
+) -> dict[str, list[float] | None]:
+    """95 % intervals of figures from resamples of ``size`` items; empty with fewer than two items. ``figures``:
+    numbers of items, int64 [size] → the figures in the order of their names."""
+    if size < 2 or not resamples:
+        return {}
+    table = np.array([figures(draw.integers(0, size, size)) for _ in range(resamples)], np.float64)
+    return intervals([*names], table, np.array(figures(np.arange(size)), np.float64))
+
+
 class FigureEstimates(TypedDict):
     figures: dict[str, float | None]
     intervals: dict[str, list[float]]
@@ -26,11 +46,9 @@ class FigureEstimates(TypedDict):
 
 @dataclass
 class Ratios:
-    """Sums over items, by group: a figure is the sum of its numerators over that of its denominators.
-
-    A mean has the denominator 1 for each item that it is about. Items of a group are drawn together,
-    for what belongs to one question is not independent.
-    """
+    """Sums over items, by group: a figure is the sum of its numerators over that of its denominators. A mean
+    has the denominator 1 for each item that it is about. Items of a group are drawn together, for what belongs
+    to one question is not independent."""
 
     _groups: dict[Hashable, int] = field(default_factory=dict)
     _cells: dict[str, dict[int, list[float]]] = field(default_factory=dict)

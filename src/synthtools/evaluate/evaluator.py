@@ -6,29 +6,34 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from synthtools.closeable import Closeable
 from synthtools.errors import RecordError, UsageError, parameter
 from synthtools.lm.token_budget import Spending
 from synthtools.lm.tokenizer_faults import TokenizerError
-from synthtools.records.batch import Batch
-from synthtools.records.inputs import find_shards
-from synthtools.records.jsonl import parse_value
+from synthtools.records.batch import Batch, JsonBatch
+from synthtools.records.inputs import Shard, find_shards
+from synthtools.records.jsonl import json_bytes, parse_value
+from synthtools.records.outputs import open_sink
 from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
+from synthtools.records.shard_size import ShardSize
+from synthtools.records.sink import Sink
 from synthtools.records.transform import as_lines
 
 if TYPE_CHECKING:
     from synthtools.evaluate.judge import Judge
     from synthtools.evaluate.judge_panel import JudgePanel
     from synthtools.lm.generation import Generator, SamplingSettings, ServerTraffic
-    from synthtools.lm.kept_values import ModelValues, ValueStore
+    from synthtools.lm.kept_values import ValueStore
     from synthtools.lm.model_settings import ModelSettings
     from synthtools.lm.scorer import LanguageModel
     from synthtools.lm.server.rate_limit import TrafficLimits
     from synthtools.records.value_journal import ValueJournal
-
 
 # Why a record cannot be what a suite reads there; None where it can.
 Fault = Callable[[dict[str, Any]], str | None]
@@ -67,8 +72,8 @@ class EvaluationOptions:
     @classmethod
     def of(cls, options: Any) -> EvaluationOptions:
         """Those of a tool's options that have a field here."""
-        values = {field.name: getattr(options, field.name) for field in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if value is not None})
+        values = ((field.name, getattr(options, field.name)) for field in fields(cls))
+        return cls(**{name: value for name, value in values if value is not None})
 
 
 @dataclass
@@ -115,13 +120,13 @@ class Evaluator(Closeable):
         settings = settings or _named(self.model_settings)
         generator = self._generators.get(settings)
         if generator is None:
-            from synthtools.lm.kept_values import KeptGenerator
+            from synthtools.lm.kept_values import KeptGenerator, ModelValues
             from synthtools.lm.open_models import open_generator
 
             seed = self.options.seed
             limits = self._limits_of(settings)
             opened = open_generator(settings, sampling, seed, self.remark, limits=limits)
-            values = self._values(settings, opened.description)
+            values = ModelValues.of(settings, opened.description, self.journal, self.cache)
             generator = KeptGenerator(
                 self._stack.enter_context(opened), values, sampling, seed, self._spending
             )
@@ -135,26 +140,17 @@ class Evaluator(Closeable):
 
         return self._limits.setdefault(settings.traffic, TrafficLimits(settings.traffic))
 
-    def _values(self, settings: ModelSettings, description: dict[str, Any]) -> ModelValues:
-        from synthtools.lm.kept_values import ModelValues
-
-        return ModelValues.of(settings, description, self.journal, self.cache)
-
     def answer_generator(self) -> Generator:
         """The model under evaluation, to answer as the options say."""
         from synthtools.lm.generation import SamplingSettings
 
         own = self.options
-        return self.generator(
-            SamplingSettings(own.temperature, own.top_p, None, own.max_new_tokens)
-        )
+        sampling = SamplingSettings(own.temperature, own.top_p, None, own.max_new_tokens)
+        return self.generator(sampling)
 
     def answer_judge(self) -> Judge | JudgePanel:
-        """The judge of answers, or the panel. Answers come before it: model and judge may be one.
-
-        Raises:
-            UsageError: none is named, or one twice.
-        """
+        """The judge of answers, or the panel. Answers come before it: model and judge may be one. Raises
+        UsageError: none is named, or one twice."""
         from synthtools.evaluate.judge import Judge
         from synthtools.evaluate.judge_panel import JudgePanel
         from synthtools.lm.generation import SamplingSettings
@@ -169,11 +165,10 @@ class Evaluator(Closeable):
         if not judges:
             raise UsageError("name the judge")
         names = [judge.name for judge in judges]
-        for name in names:
-            if names.count(name) > 1:
-                raise UsageError(
-                    f"{parameter('judge')}: two of them are {name}; give each its name"
-                )
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UsageError(
+                f"{parameter('judge')}: two of them are {twice[0]}; give each its name"
+            )
         return judges[0] if len(judges) == 1 else JudgePanel(judges)
 
     def failure(self, reason: str) -> None:
@@ -198,9 +193,9 @@ class Evaluator(Closeable):
             model = open_model(settings, ScoreRequest(CANDIDATES), self.remark, limits)
             self._open[settings] = self._stack.enter_context(model)
             if self.journal is not None or self.cache is not None:
-                from synthtools.lm.kept_values import KeptEngine
+                from synthtools.lm.kept_values import KeptEngine, ModelValues
 
-                values = self._values(settings, model.description)
+                values = ModelValues.of(settings, model.description, self.journal, self.cache)
                 model.keep(lambda engine: KeptEngine(engine, values))
         return self._open[settings]
 
@@ -234,12 +229,8 @@ class Evaluator(Closeable):
     def records(
         self, path: str, fault: Fault = lambda _: None, limited: bool = True, again: bool = False
     ) -> Iterator[dict[str, Any]]:
-        """Like ``batches``, record by record; one without an ``id`` gets the number of its line.
-
-        Args:
-            limited: those that are evaluated, not all.
-            again: what is skipped here is counted elsewhere.
-        """
+        """Like ``batches``, record by record; one without an ``id`` gets the number of its line. ``limited``:
+        those that are evaluated, not all. ``again``: what is skipped here is counted elsewhere."""
         rejects = Rejects(self.rejects.skip) if again else self.rejects
         batches = self.batches(path) if limited else read(find_shards([path]), rejects)
         for batch in batches:
@@ -270,3 +261,61 @@ def _named(settings: ModelSettings | None) -> ModelSettings:
     if settings is None:
         raise UsageError("name the model")
     return settings
+
+
+class SampleFile:
+    """A file of samples, as a context: it is kept when the context ends without an error.
+
+    Args:
+        path: None where samples are only counted.
+        shards: what the run reads, which the file must not be.
+        kept: hold the samples in ``rows`` as well.
+
+    Attributes:
+        sink: the file, None where there is none.
+    """
+
+    def __init__(
+        self, path: str | None, force: bool, shards: Sequence[Shard], kept: bool = False
+    ) -> None:
+        self.count = 0
+        self.rows: list[dict[str, Any]] = []
+        self._kept = kept
+        self.sink: Sink | None = None
+        if path is not None:
+            size = ShardSize(32_000_000, "bytes")
+            self.sink = open_sink(
+                path, None, shards=shards, force=force, resume=False, shard_size=size, job={}
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if self.sink is not None and kind is None:
+            self.sink.finish()
+        elif self.sink is not None:  # Ctrl-C too must leave no half of a file
+            self.sink.abort()
+
+    def keep(self, rows: list[dict[str, Any]]) -> None:
+        """Writes samples."""
+        if self.sink is not None and rows:
+            places = np.arange(self.count, self.count + len(rows), dtype=np.int64)
+            lines = [json_bytes(row) for row in rows]
+            self.sink.write(JsonBatch("<samples>", places + 1, places, lines=lines))
+        if self._kept:
+            self.rows += rows
+        self.count += len(rows)
+
+
+def samples_beside(name: str, report: dict[str, Any], remark: Callable[[str], None]) -> str | None:
+    """The samples of a report: at the stated path, or beside it; None with a remark if they are missing.
+    ``name``: the report's file."""
+    stated = (report.get("samples") or {}).get("file")
+    if not stated:
+        return None
+    for path in (Path(stated), Path(name).parent / Path(stated).name):
+        if path.exists():
+            return str(path)
+    remark(f"{name}: its samples {stated} are missing; compared without them")
+    return None

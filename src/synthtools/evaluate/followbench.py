@@ -16,8 +16,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from synthtools.evaluate import answers, author_files, followbench_rules, judge_prompts
-from synthtools.evaluate.answer_suite import ItemSamples, SuiteData, evaluated, verdicts_on
+from synthtools.evaluate import answers, followbench_rules, judge_prompts
+from synthtools.evaluate.answer_suite import (
+    ItemSamples,
+    SuiteData,
+    evaluated,
+    followbench_line,
+    verdicts_on,
+    write_author_file,
+)
 from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.judge import Question, Verdict, verdict_fields, yes_no
@@ -66,10 +73,8 @@ class Instruction(NamedTuple):
 
     def rule_verdict(self, answer: str) -> list[bool]:
         """The same verdict for each constraint: a rule decides about all at once."""
-        rule = followbench_rules.kept(
-            self.kind, self.origin, self.example, self.level, self.target, answer
-        )
-        return [rule] * self.level
+        known = self.kind, self.origin, self.example, self.level, self.target
+        return [followbench_rules.kept(*known, answer)] * self.level
 
     def question(self, model: str, answer: str) -> Question:
         steps = []
@@ -163,11 +168,8 @@ def _sample(
 def _estimates(
     kept: dict[tuple[tuple[str, int], int], list[bool]], options: EvaluationOptions, name: str
 ) -> dict[str, Any]:
-    """A model's figures, intervals and table of types.
-
-    Args:
-        kept: by group and level, which constraints are kept.
-    """
+    """A model's figures, intervals and table of types. ``kept``: by group and level, which constraints are
+    kept."""
     ratios, by_type = Ratios(), Ratios()
     groups: dict[tuple[str, int], dict[int, bool]] = defaultdict(dict)
     for (group, level), flags in kept.items():
@@ -207,10 +209,9 @@ def _write_author_files(
     """The answers as the authors' scripts read them, a file a model and type."""
     for model in models if options.author_files else ():
         kinds: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for instruction, turns in zip(asked, model.turns, strict=True):
+        for one, turns in zip(asked, model.turns, strict=True):
             if turns is not None:
-                line = author_files.followbench(turns[0], instruction.path[-1])
-                kinds[instruction.kind].append(line)
+                kinds[one.kind].append(followbench_line(turns[0], one.path[-1]))
         for kind, rows in kinds.items():
             name = f"api_output\n{model.model}_{kind}_constraint.jsonl"
-            author_files.write(options, name, rows)
+            write_author_file(options, name, rows)

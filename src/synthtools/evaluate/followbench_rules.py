@@ -35,17 +35,9 @@ def _marks(text: str) -> int:
     return sum(character in string.punctuation for character in text)
 
 
-def _last(pattern: str, text: str) -> str | None:
-    matches = re.findall(pattern, text)
-    return matches[-1] if matches else None
-
-
-def _equal(answer: str, target: str, level: int) -> bool:
-    return answer == target
-
-
-def _lines_of(answer: str, target: str, level: int) -> bool:
-    return set(answer.split("\n")) <= set(target.split("\n"))
+def _last(pattern: str) -> Callable[[str, str, int], bool]:
+    """The last match is the target."""
+    return lambda answer, target, level: re.findall(pattern, answer)[-1:] == [target]
 
 
 def _one_of(answer: str, target: str, level: int) -> bool:
@@ -57,40 +49,20 @@ def _one_of(answer: str, target: str, level: int) -> bool:
     return answer in {re.sub(r"\\(.)", r"\1", single or double) for single, double in strings}
 
 
-def _option(answer: str, target: str, level: int) -> bool:
-    return _last(r"\([A-Z]\)", answer) == target
-
-
-def _date(answer: str, target: str, level: int) -> bool:
-    return _last(r"\d{2}/\d{2}/\d{4}", answer) == target
-
-
-def _price(answer: str, target: str, level: int) -> bool:
-    return _last(r"\$\d+", answer) == target
-
-
-def _inside(answer: str, target: str, level: int) -> bool:
-    return target in answer
-
-
 def _steps(*checks: Callable[[str], bool]) -> Callable[[str, str, int], bool]:
     """All checks up to the level."""
-
-    def rule(answer: str, target: str, level: int) -> bool:
-        return all(check(answer) for check in checks[:level])
-
-    return rule
+    return lambda answer, target, level: all(check(answer) for check in checks[:level])
 
 
 _RULES: dict[str, Callable[[str, str, int], bool]] = {
-    "E2E": _equal,
-    "WIKIEVENTS": _lines_of,
+    "E2E": lambda answer, target, level: answer == target,
+    "WIKIEVENTS": lambda answer, target, level: set(answer.split("\n")) <= {*target.split("\n")},
     "CONLL2003": _one_of,
-    "text_editing": _equal,
-    "BBH_logical": _option,
-    "BBH_time": _date,
-    "self_made_space": _inside,
-    "gsm_8k": _price,
+    "text_editing": lambda answer, target, level: answer == target,
+    "BBH_logical": _last(r"\([A-Z]\)"),
+    "BBH_time": _last(r"\d{2}/\d{2}/\d{4}"),
+    "self_made_space": lambda answer, target, level: target in answer,
+    "gsm_8k": _last(r"\$\d+"),
     "cnn_dailymail": _steps(
         lambda a: len(_sentences(a)) == 3,
         lambda a: all(len(one.split()) < 15 for one in _sentences(a)),
@@ -185,11 +157,8 @@ def _like_examples(answer: str, target: str) -> bool:
 
 
 def has_rule(kind: str, origin: str, example: int) -> bool:
-    """Whether a rule decides.
-
-    Args:
-        kind: type of the constraints; origin: where the instruction comes from; example: its number.
-    """
+    """Whether a rule decides. ``kind``: type of the constraints; ``origin``: where the instruction comes from;
+    ``example``: its number."""
     return (
         kind == "example" or origin in _RULES or (kind == "format" and example in FORMAT_EXAMPLES)
     )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from synthtools.errors import SynthError
+from synthtools.evaluate import agreement
 from synthtools.evaluate.paired_comparison import doc_hash
 from synthtools.records.jsonl import parse_value
 from synthtools.records.whole_file import is_zip, zip_members
@@ -75,29 +76,27 @@ def of(data: bytes, name: str, content: Callable[[str], bytes]) -> ForeignResult
         return _leaderboard(data)
     records = whole if isinstance(whole, list) else None
     lines = data.splitlines() if records is None else []
-    first = _first(records[0] if records else lines[0] if lines else b"")
-    form = next((form for form in _RECORDS if form[0] <= first.keys()), None)
+    first = records[0] if records else None
+    if lines:
+        try:
+            first = parse_value(lines[0])
+        except ValueError:
+            return None
+    form = next(
+        (form for form in _RECORDS if isinstance(first, dict) and form[0] <= first.keys()), None
+    )
     if form is None:
         return None
     needed, kind, values = form
     if records is None:
         records = _parsed(lines, name)
     for number, record in enumerate(records, 1):
-        if not isinstance(record, dict) or not needed <= record.keys():
-            missing = ", ".join(sorted(needed - set(record if isinstance(record, dict) else ())))
+        missing = ", ".join(sorted(needed - set(record if isinstance(record, dict) else ())))
+        if missing:
             raise SynthError(
                 f"{name}:{number}: no field {missing}, which the records before it have"
             )
     return _gathered(kind, values(records, name), {})
-
-
-def _first(value: Any) -> Record:
-    if isinstance(value, bytes):
-        try:
-            value = parse_value(value)
-        except ValueError:
-            return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _record(line: bytes, place: str) -> Any:
@@ -263,26 +262,17 @@ def _inspect_values(log: Record, task: str) -> Iterator[_Value]:
 # AlpacaEval
 
 
-def _preference(value: Any) -> float | None:
-    """From 1 (the first output, the reference's) to 2 (the second, the model's) to a share; 0 is a draw."""
-    if type(value) not in (int, float) or not (value == 0 or 1 <= value <= 2):
-        return None
-    return 0.5 if value == 0 else value - 1
-
-
-def _annotations(records: list[Record], name: str) -> Iterator[_Value]:
-    parts = [(str(r["generator_2"]), str(r.get("annotator"))) for r in records]
-    for record, suite in zip(records, _labels("alpaca_eval", parts), strict=True):
-        about = {"judge": record.get("annotator"), "reference": record["generator_1"]}
-        item = doc_hash(str(record["instruction"]))
-        yield _Value(suite, item, "win_rate", _preference(record["preference"]), about)
-
-
-def _judgments(records: list[Record], name: str) -> Iterator[_Value]:
-    parts = [(str(r["model"]), str(r["judge"])) for r in records]
-    for record, suite in zip(records, _labels("alpaca_eval", parts), strict=True):
-        about = {"judge": record["judge"], "reference": record["reference"]}
-        item, value = str(record["prompt_id"]), _preference(record["preference"])
+def _preferences(records: list[Record], name: str) -> Iterator[_Value]:
+    """Annotations, whose items are known by their instruction, or judgments."""
+    judgments = list(map(agreement.as_judgment, records))
+    parts = [(str(one["model"]), str(one["judge"])) for one in judgments]
+    suites = _labels("alpaca_eval", parts)
+    for record, one, suite in zip(records, judgments, suites, strict=True):
+        about = {"judge": one["judge"], "reference": one["reference"]}
+        item = str(one["prompt_id"])
+        item = doc_hash(item) if "generator_2" in record else item
+        known = agreement.preference_fault(one["preference"]) is None
+        value = agreement.share_of(one["preference"]) if known else None
         yield _Value(suite, item, "win_rate", value, about)
 
 
@@ -310,14 +300,9 @@ def _leaderboard(data: bytes) -> ForeignResults | None:
 # FastChat
 
 
-def _judge_of(record: Record) -> str:
-    judge = record.get("judge")
-    return str(judge[0] if isinstance(judge, list) and judge else judge)
-
-
 def _grades(records: list[Record], name: str) -> Iterator[_Value]:
     """Grades from 1 to 10; −1 could not be read."""
-    parts = [(str(r["model"]), _judge_of(r)) for r in records]
+    parts = [(str(r["model"]), agreement.fastchat_judge(r)) for r in records]
     for record, suite, (_, judge) in zip(records, _labels("mt_bench", parts), parts, strict=True):
         score = record["score"]
         value = score if type(score) in (int, float) and score >= 0 else None
@@ -327,7 +312,7 @@ def _grades(records: list[Record], name: str) -> Iterator[_Value]:
 
 def _winners(records: list[Record], name: str) -> Iterator[_Value]:
     """The share of ``model_1``: 1 and 0 where both orders agree, else ½; none where one is an error."""
-    parts = [(f"{r['model_1']} over {r['model_2']}", _judge_of(r)) for r in records]
+    parts = [(f"{r['model_1']} over {r['model_2']}", agreement.fastchat_judge(r)) for r in records]
     for record, suite, (_, judge) in zip(records, _labels("mt_bench", parts), parts, strict=True):
         first, second = record["g1_winner"], record["g2_winner"]
         share: float | None = {"model_1": 1.0, "model_2": 0.0}.get(first, 0.5)
@@ -344,6 +329,6 @@ _RECORDS: tuple[tuple[set[str], str, Callable[[list[Record], str], Iterator[_Val
     ({"doc_id", "resps", "filtered_resps"}, "lm-eval", _lm_eval_samples),
     ({"question_id", "model_1", "model_2", "g1_winner", "g2_winner"}, "mt_bench", _winners),
     ({"question_id", "model", "score", "turn"}, "mt_bench", _grades),
-    ({"instruction", "generator_1", "generator_2", "preference"}, "alpaca_eval", _annotations),
-    ({"judge", "prompt_id", "model", "reference", "preference"}, "alpaca_eval", _judgments),
+    ({"instruction", "generator_1", "generator_2", "preference"}, "alpaca_eval", _preferences),
+    ({"judge", "prompt_id", "model", "reference", "preference"}, "alpaca_eval", _preferences),
 )

@@ -21,12 +21,9 @@ _MEASURES = (
     (r"vocabulary\.(types|ttr)|ngrams\.\d\.(distinct_share|perplexity)", -1, True),
     (r"effective_buckets|openings\.distinct_share|heaps\.beta", -1, True),
     (r"gini|empty_buckets|top_1_percent|compression\.ratio", 1, True),
-    (
-        r"vocabulary\.(mtld|hdd)|lexical_diversity\.(within|pooled)|semantic_diversity\.mean",
-        -1,
-        False,
-    ),
-    (r"(overlap|range_covered|coverage\.mauve|variance_ratio)|standard_deviation", -1, False),
+    (r"vocabulary\.(mtld|hdd)|lexical_diversity\.(within|pooled)", -1, False),
+    (r"semantic_diversity\.mean|overlap|range_covered|coverage\.mauve", -1, False),
+    (r"variance_ratio|standard_deviation", -1, False),
     (r"self_bleu\.mean|coverage\.hardly_entered|near_duplicates\.within_other", 1, False),
     (r"documents_in_clusters|pairs_found|removed", 1, True),
     (r"accuracy", -1, False),
@@ -96,12 +93,13 @@ def followed(reports: Sequence[dict[str, Any]], chosen: Sequence[str]) -> Genera
     """
     flat = [_canonical(report) for report in reports]
     shared = [path for path in flat[0] if all(path in one for one in flat)]
-    sizes = [
-        path
-        for path in shared
-        if re.search(rf"(^|\.){_SIZES}$", path) and "of_documents" not in path
-    ]
-    uneven = [path for path in sizes if _spread([one[path] for one in flat]) > _EVEN]
+    uneven = []
+    for path in shared:
+        if "of_documents" in path or not re.search(rf"(^|\.){_SIZES}$", path):
+            continue
+        values = [one[path] for one in flat]
+        if (max(values) - min(values)) / max(max(values), 1e-300) > _EVEN:
+            uneven.append(path)
     trends, left_out = [], []
     for path in shared:
         values = [one[path] for one in flat]
@@ -118,14 +116,11 @@ def followed(reports: Sequence[dict[str, Any]], chosen: Sequence[str]) -> Genera
         row["p_holm"] = float(p)
         row["state"] = _state(row)
     tails = _tails(reports, shared, flat)
-    left = [row["left"] for row in tails if row["left"] is not None]
-    towards = any(row["state"] == COLLAPSE for row in trends)
     notes = []
     if left_out:
-        size = uneven[0].rpartition(".")[2]
+        size, counts = uneven[0].rpartition(".")[2], [one[uneven[0]] for one in flat]
         notes.append(
-            f"generations hold {min(one[uneven[0]] for one in flat):,.0f} to "
-            f"{max(one[uneven[0]] for one in flat):,.0f} {size}: what depends on the amount of "
+            f"generations hold {min(counts):,.0f} to {max(counts):,.0f} {size}: what depends on the amount of "
             f"text is left out ({len(left_out)}); measure samples of one size"
         )
     if trends and len(trends) / math.factorial(len(reports)) > _ALPHA:
@@ -134,9 +129,11 @@ def followed(reports: Sequence[dict[str, Any]], chosen: Sequence[str]) -> Genera
             "p after Holm is above 0.05"
         )
     verdict = "no collapse seen" if trends else "nothing to test"
+    if any(row["state"] == COLLAPSE for row in trends):
+        verdict = "collapsing"
     return {
-        "verdict": "collapsing" if towards else verdict,
-        "warning": min(left, default=None),
+        "verdict": verdict,
+        "warning": min((row["left"] for row in tails if row["left"] is not None), default=None),
         "trends": sorted(trends, key=lambda row: row["p"]),
         "tails": tails,
         "left_out": left_out,
@@ -165,10 +162,6 @@ def _known(path: str) -> tuple[int, bool]:
         if re.search(rf"(^|\.)({pattern})$", path):
             return direction, sized
     return 0, False
-
-
-def _spread(values: Sequence[float]) -> float:
-    return (max(values) - min(values)) / max(max(values), 1e-300)
 
 
 def _trend(path: str, values: list[float], direction: int) -> Trend:
@@ -210,9 +203,7 @@ def _tails(
         path
         for path in shared
         if re.search(rf"(^|\.)percentiles\.({_TAILS[0]}|{_TAILS[1]})$", path)
-    ]
-    ends = [
-        path for path in ends if "lengths.characters" not in path and "lengths.bytes" not in path
+        and not re.search(r"lengths\.(characters|bytes)", path)
     ]
     rows: list[Tail] = []
     for path in ends:

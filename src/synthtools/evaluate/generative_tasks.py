@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -12,20 +12,15 @@ import numpy as np
 from synthtools.environment import cores
 from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.evaluate import choices, sandbox, tasks
-from synthtools.evaluate.calibration import draw_of
+from synthtools.evaluate.estimates import bootstrap, draw_of
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.paired_comparison import doc_hash
 from synthtools.lm.generation import ERROR, Answer, Prompt, SamplingSettings
-from synthtools.measure.bootstrap import intervals
 
 
 def files(name: str, options: EvaluationOptions) -> list[str]:
-    """The files of a task.
-
-    Raises:
-        UsageError: it would run code without permission, or examples are requested for it.
-        SynthError: it would run code, which this machine cannot confine.
-    """
+    """The files of a task. Raises UsageError: it would run code without permission, or examples are requested
+    for it. Raises SynthError: it would run code, which this machine cannot confine."""
     task = choices.task_of(name, options)
     if task.kind == "code":
         if not options.allow_code_execution:
@@ -49,9 +44,9 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         The section: figures ``exact_match`` (and ``exact_match_loose``) or ``pass_at_1``;
         ``unanswered``, items that could not be answered, which count as wrong.
     """
-    task = choices.task_of(name, evaluator.options)
-    assert evaluator.options.data is not None
-    path = tasks.files_of(task, evaluator.options.data)
+    options = evaluator.options
+    task = choices.task_of(name, options)
+    path = tasks.files_of(task, options.data)
     shots = choices.examples(task, evaluator)
     records = list(evaluator.records(path, lambda r: tasks.fault(task, r)))
     if not records:
@@ -69,9 +64,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         evaluator.remark(f"{name}: {failed} of {len(answers)} items could not be answered")
     judge = _run_programs if task.kind == "code" else _matched
     rows = judge(task, records, answers, evaluator)
-    heads: list[str] = [
-        key for key in ("exact_match", "exact_match_loose", "pass_at_1") if key in rows[0]
-    ]
+    heads = [key for key in ("exact_match", "exact_match_loose", "pass_at_1") if key in rows[0]]
     evaluator.samples(
         name,
         (
@@ -89,31 +82,24 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         ),
     )
     right = np.array([[row[head] for head in heads] for row in rows], np.float64)
-    more = {}
-    if task.kind == "code":
-        more["sandbox"] = sandbox.chosen(evaluator.options.sandbox)
+    confined = {"sandbox": sandbox.chosen(options.sandbox)} if task.kind == "code" else {}
     return {
         "kind": task.kind.replace("_", "-"),
         "n": len(rows),
         **shots.account(),
         "figures": dict(zip(heads, right.mean(0).tolist(), strict=True)),
-        "intervals": _intervals(heads, right, evaluator.options),
+        "intervals": bootstrap(
+            heads,
+            lambda which: right[which].mean(0),
+            len(right),
+            options.bootstrap,
+            draw_of(options.seed, "answers"),
+        ),
         "unanswered": failed,
         "cut_off": sum(answer.finish_reason == "length" for answer in answers),
         "per_item": {head: head for head in heads},
-        **more,
+        **confined,
     }
-
-
-def _intervals(
-    heads: list[str], right: np.ndarray, options: EvaluationOptions
-) -> dict[str, list[float] | None]:
-    size = len(right)
-    if size < 2 or not options.bootstrap:
-        return {}
-    draw = draw_of(options.seed, "answers")
-    table = [right[draw.integers(0, size, size)].mean(0) for _ in range(options.bootstrap)]
-    return intervals(heads, np.array(table), right.mean(0))
 
 
 def extracted(text: str, patterns: Sequence[str]) -> str | None:
@@ -154,14 +140,11 @@ def _matched(
     rows = []
     for record, answer in zip(records, answers, strict=True):
         strict = extracted(answer.text, task.extract) if task.extract else answer.text
-        row = {
-            "gold": record["answer"],
-            "extracted": strict,
-            "exact_match": int(same(strict, record["answer"])),
-        }
+        gold = record["answer"]
+        row = {"gold": gold, "extracted": strict, "exact_match": int(same(strict, gold))}
         if task.extract_loosely:
             loose = extracted(answer.text, task.extract_loosely)
-            row["exact_match_loose"] = int(same(loose, record["answer"]))
+            row["exact_match_loose"] = int(same(loose, gold))
         rows.append(row)
     return rows
 
@@ -172,14 +155,14 @@ def _run_programs(
     answers: list[Answer],
     evaluator: Evaluator,
 ) -> list[dict[str, Any]]:
-    def programs() -> Iterator[str]:
-        for record, answer in zip(records, answers, strict=True):
-            if answer.error is None:
-                yield tasks.program(task, record, answer.text)
-
+    programs = (
+        tasks.program(task, record, answer.text)
+        for record, answer in zip(records, answers, strict=True)
+        if answer.error is None
+    )
     settings = evaluator.model_settings
     jobs = (settings.cores if settings else None) or cores()
-    outcomes = sandbox.run_all(programs(), sandbox.chosen(evaluator.options.sandbox), jobs)
+    outcomes = sandbox.run_all(programs, sandbox.chosen(evaluator.options.sandbox), jobs)
     rows = []
     for answer in answers:
         if answer.error is not None:

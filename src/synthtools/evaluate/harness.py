@@ -1,11 +1,13 @@
 """Tasks of lm-evaluation-harness, run on our backends.
 
 The harness makes the requests and the metrics; ``HarnessModel`` answers them with the model that all
-suites share. Of multiple-choice tasks the samples give calibration, too.
+suites share. Of multiple-choice tasks the samples give calibration, too. ``task_data`` says where a task's items
+lie on disk.
 """
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 from collections.abc import Iterator
@@ -30,11 +32,7 @@ PREFIX = "lm-eval:"
 
 
 def files(name: str, options: EvaluationOptions | None) -> list[str]:
-    """None: the harness reads its own.
-
-    Raises:
-        SynthError: the harness is not installed.
-    """
+    """None: the harness reads its own. Raises SynthError: the harness is not installed."""
     if find_spec("lm_eval") is None:
         raise SynthError(f"{name} needs lm-evaluation-harness: pip install 'synthtools[eval]'")
     if options is not None and options.shard is not None:
@@ -77,10 +75,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
                 limit=options.limit,
                 bootstrap_iters=0,
                 log_samples=True,
-                random_seed=options.seed,
-                numpy_random_seed=options.seed,
-                torch_random_seed=options.seed,
-                fewshot_random_seed=options.seed,
+                **dict.fromkeys(_SEEDS, options.seed),
             )
         except SynthError:
             raise
@@ -104,11 +99,10 @@ def _section(name: str, harness: dict[str, Any], evaluator: Evaluator) -> dict[s
             if isinstance(value, int | float) and filtered and not metric.endswith("_stderr"):
                 label = metric if filtered == "none" else f"{metric} ({filtered})"
                 figures[f"{task}: {label}" if several else label] = float(value)
-    count = 0
     for task, samples in harness["samples"].items():
-        count += len(samples)
         if samples and harness["configs"][task]["output_type"] == "multiple_choice":
             parts[task] = _calibration(name, task, samples, evaluator)
+    count = sum(map(len, harness["samples"].values()))
     result: dict[str, Any] = {"kind": "lm-eval", "n": count, "figures": figures, "intervals": {}}
     for task, part in parts.items():
         before = f"{task}: " if several else ""
@@ -131,13 +125,12 @@ def _calibration(
         choices = [arguments[1] for arguments in sample["arguments"]]
         logprobs.append(np.array([float(one[0]) for one in sample["filtered_resps"]]))
         target = sample["target"]
-        gold.append(int(target) if not isinstance(target, list) else int(target[0]))
+        gold.append(int(target[0] if isinstance(target, list) else target))
         lengths.append([max(1, len(choice.removeprefix(" "))) for choice in choices])
     ids = [f"{task}-{sample['doc_id']}" for sample in samples]
     answers = answers_of(logprobs, gold, lengths, ids)
-    result, items = calibration.section(
-        answers, evaluator.options.bootstrap, evaluator.options.seed
-    )
+    options = evaluator.options
+    result, items = calibration.section(answers, options.bootstrap, options.seed)
     texts = [sample["doc_hash"] for sample in samples]
     evaluator.samples(name, sample_rows(ids, answers, items, texts))
     return result
@@ -148,26 +141,32 @@ def calm() -> Iterator[None]:
     """Silences the loggers and progress bars of the harness and its data sets."""
     names = ("lm_eval", "lm-eval", "datasets", "huggingface_hub", "fsspec")
     before = {name: logging.getLogger(name).level for name in names}
-    held = {
-        key: os.environ.get(key) for key in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS")
-    }
-    os.environ |= dict.fromkeys(held, "1")
     for name in names:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        yield
+        with _switched_on("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
+            yield
     finally:
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)
-        for key, value in held.items():
+
+
+@contextmanager
+def _switched_on(*names: str) -> Iterator[None]:
+    """Variables of the environment set to 1 while the context lasts."""
+    before = {name: os.environ.get(name) for name in names}
+    os.environ |= dict.fromkeys(names, "1")
+    try:
+        yield
+    finally:
+        for name, value in before.items():
             if value is None:
-                del os.environ[key]
+                del os.environ[name]
             else:
-                os.environ[key] = value
+                os.environ[name] = value
 
 
 def _sampling(options: dict[str, Any]) -> SamplingSettings:
-    """The sampling that the harness asks for."""
     until = options.get("until") or []
     return SamplingSettings(
         float(options.get("temperature") or 0.0) if options.get("do_sample") else 0.0,
@@ -221,3 +220,73 @@ def harness_model(evaluator: Evaluator) -> LM:
             return texts
 
     return HarnessModel()
+
+
+_SEEDS = ("random_seed", "numpy_random_seed", "torch_random_seed", "fewshot_random_seed")
+_SPLITS = ("test_split", "validation_split", "training_split")
+
+
+def task_data(name: str, folder: str | None) -> list[str]:
+    """The files of the split that a task is evaluated on, or of all tasks of a group or tag.
+
+    Files that the task names itself (``data_files``), else those of the cache of Hugging Face's datasets.
+
+    Args:
+        name: ``lm-eval:TASK``; folder: of task definitions (YAML), None for the installed ones.
+
+    Raises:
+        SynthError: the harness is not installed, knows no such task, or its data is not on disk.
+    """
+    files(name, None)
+    # What the libraries read when they are imported: no network.
+    with calm(), _switched_on("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+        from lm_eval.tasks import TaskManager
+
+        index = TaskManager(include_path=folder, include_defaults=folder is None).task_index
+        paths = [one for cfg in _tasks(index, name.removeprefix(PREFIX)) for one in _of(name, cfg)]
+    if not paths:
+        where = f"in {folder}" if folder else f"of that name ({parameter('task_files')} gives more)"
+        raise SynthError(f"{name}: lm-evaluation-harness has no task {where}")
+    return list(dict.fromkeys(paths))
+
+
+def _tasks(index: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    """The configurations of a task, or of those in a group or tag."""
+    entry = index.get(name)
+    config = {} if entry is None else entry.cfg or {}
+    if "dataset_path" in config:
+        yield config
+        return
+    inner = config.get("task", [])
+    for one in inner if isinstance(inner, list) else []:
+        yield from _tasks(index, one if isinstance(one, str) else str(one.get("task", "")))
+    for other in index.values():
+        if name in other.tags and "dataset_path" in (other.cfg or {}):
+            yield other.cfg
+
+
+def _of(name: str, config: dict[str, Any]) -> list[str]:
+    split = next((config[one] for one in _SPLITS if config.get(one)), "test")
+    given = dict(config.get("dataset_kwargs") or {})
+    named = given.get("data_files")
+    if named is not None:
+        of_split = named.get(split, []) if isinstance(named, dict) else named
+        patterns = [of_split] if isinstance(of_split, str) else of_split
+        there = [sorted(glob.glob(os.path.join(given.get("data_dir") or "", p))) for p in patterns]
+        for pattern, paths in zip(patterns, there, strict=True):
+            if not paths and "://" not in pattern:
+                raise SynthError(f"{name}: its data is not there: {pattern}")
+        if all(there) and there:
+            return [path for paths in there for path in paths]
+    try:
+        import datasets
+
+        given.pop("trust_remote_code", None)
+        path, part = config["dataset_path"], config.get("dataset_name")
+        loaded = datasets.load_dataset(path, part, split=split, **given)
+        return [one["filename"] for one in loaded.cache_files]
+    except Exception as error:  # data sets raise what they like
+        raise SynthError(
+            f"{name}: its data ({config['dataset_path']}, split {split}) is not on disk: load it once "
+            "with the network, or name a file of its items"
+        ) from error

@@ -81,10 +81,7 @@ def ask(
 
     answered: dict[int, Answer] = {}
     try:
-        answers = generator.generate(
-            prompts, lambda place, answer: answered.update({place: answer})
-        )
-        for place, answer in enumerate(answers):
+        for place, answer in enumerate(generator.generate(prompts, answered.__setitem__)):
             answered[place] = answer
     except SynthError as error:
         on_failure(f"{generator.name}: {error}")
@@ -256,20 +253,18 @@ class Judge:
         self._prompts |= {one.prompt.name: one.prompt.version for one in questions}
         for attempt in range(self.retries + 1):
             alone = self.guided is not None and attempt == self.retries
-            codes, wordings, prompts = [], [], []
+            asked, prompts = [], []
             for place in left:
                 question = questions[place]
                 code = code_of(self.seed, question.key, attempt, list(question.parts.values()))
                 words = filled(question, code, attempt > 0, alone)
                 key = f"{question.key}\0{attempt}".encode("utf-8", "surrogatepass")
                 prompts.append(Prompt(key, messages=({"role": "user", "content": words},)))
-                codes.append(code)
-                wordings.append(words)
+                asked.append((place, question, code, words))
             forms = [questions[place].form.regex if alone else None for place in left]
+            unread, tries = [], attempt + 1
             replies = self._replies(prompts, forms)
-            unread = []
-            for place, code, words, reply in zip(left, codes, wordings, replies, strict=True):
-                question, tries = questions[place], attempt + 1
+            for (place, question, code, words), reply in zip(asked, replies, strict=True):
                 if reply.error is not None and place in verdicts:
                     # The reminder made it too long, or the model is gone: its first reply counts.
                     verdicts[place] = verdicts[place]._replace(tries=tries)
@@ -280,11 +275,10 @@ class Judge:
                     self._failed.add(problem)
                 else:
                     form = question.form
-                    value = (
-                        form.read(_bare(reply.text))
-                        if alone
-                        else verdict_of(reply.text, code, form)
-                    )
+                    if alone:
+                        value = form.read(_bare(reply.text))
+                    else:
+                        value = verdict_of(reply.text, code, form)
                     self._alone += alone and value is not None
                     if value is None:
                         problem = "no verdict in the reply"

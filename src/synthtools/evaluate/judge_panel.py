@@ -14,10 +14,8 @@ from synthtools.evaluate.judge import Judge, Question, Verdict
 
 @dataclass
 class JudgePanel:
-    """Several judges as one: each is asked all questions, and a verdict is the mean of theirs.
-
-    Where one of them gives none, there is none: the panel is the same for all answers.
-    """
+    """Several judges as one: each is asked all questions, and a verdict is the mean of theirs. Where one of
+    them gives none, there is none: the panel is the same for all answers."""
 
     judges: Sequence[Judge]
     _scores: dict[str, dict[tuple[str, int], float]] = field(default_factory=dict)
@@ -25,10 +23,7 @@ class JudgePanel:
     def ask(self, questions: Sequence[Question]) -> list[Verdict]:
         """Verdicts in the order of the questions."""
         by_judge = [judge.ask(questions) for judge in self.judges]
-        return [
-            self._together(question, votes)
-            for question, votes in zip(questions, zip(*by_judge, strict=True), strict=True)
-        ]
+        return list(map(self._together, questions, zip(*by_judge, strict=True)))
 
     def _together(self, question: Question, votes: tuple[Verdict, ...]) -> Verdict:
         form, rows, problems = question.form, [], []

@@ -43,11 +43,9 @@ class _Cut(NamedTuple):
 
 
 def likelihoods(model: LanguageModel, items: Iterable[Continuations]) -> Iterator[Likelihoods]:
-    """Scores endings; items in order, reading, tokenising and the model side by side.
-
-    A prompt that does not fit into the context loses its beginning, as in the harness. Where all
-    endings of an item are one token after one prompt, one pass serves them all.
-    """
+    """Scores endings; items in order, reading, tokenising and the model side by side. A prompt that does not
+    fit into the context loses its beginning, as in the harness. Where all endings of an item are one token
+    after one prompt, one pass serves them all."""
 
     def tokenise(run: list[Continuations]) -> list[_Cut]:
         pairs = [pair for item in run for pair in zip(item.prompts, item.endings, strict=True)]
@@ -111,34 +109,26 @@ def fitting(text: Tokenised, capacity: int) -> Tokenised:
 
 
 def _scored(model: LanguageModel, cuts: list[_Cut]) -> Iterator[Likelihoods]:
-    single: list[int] = []
-    plain: list[int] = []
-    for index, cut in enumerate(cuts):
-        (single if _one_token_each(cut.texts) else plain).append(index)
-    logprobs: dict[int, list[float]] = {}
-    missing: list[tuple[int, int]] = []
+    single = [index for index, cut in enumerate(cuts) if _one_token_each(cut.texts)]
+    plain = sorted({*range(len(cuts))} - {*single})
+    logprobs = [np.full(len(cut.texts), np.nan) for cut in cuts]
     tops = (
         model.score([cuts[i].texts[0] for i in single], ScoreRequest(CANDIDATES)) if single else []
     )
     for index, top in zip(single, tops, strict=True):
         known = {int(top.ids[0]): float(top.logprobs[0])}
         if top.candidates is not None and len(top.candidates.ids):
-            known |= zip(
-                top.candidates.ids[0].tolist(), top.candidates.logprobs[0].tolist(), strict=True
-            )
-        tokens = [int(text.ids[0]) for text in cuts[index].texts]
-        logprobs[index] = [known.get(token, np.nan) for token in tokens]
-        missing += [(index, place) for place, token in enumerate(tokens) if token not in known]
-    rest = [(index, place) for index in plain for place in range(len(cuts[index].texts))]
-    rest += missing
-    for index in plain:
-        logprobs[index] = [np.nan] * len(cuts[index].texts)
+            ids, values = top.candidates.ids[0].tolist(), top.candidates.logprobs[0].tolist()
+            known |= zip(ids, values, strict=True)
+        logprobs[index][:] = [known.get(int(text.ids[0]), np.nan) for text in cuts[index].texts]
+    # What is not among the candidates is asked for by itself.
+    rest = [(i, k) for i in (*plain, *single) for k in np.flatnonzero(np.isnan(logprobs[i]))]
     scores = model.score([cuts[i].texts[k] for i, k in rest], ScoreRequest()) if rest else []
     for (index, place), score in zip(rest, scores, strict=True):
         logprobs[index][place] = total(score)
     for index, cut in enumerate(cuts):
         sizes = np.array([len(text.ids) for text in cut.texts], np.int64)
-        yield Likelihoods(np.array(logprobs[index], np.float64), sizes, cut.lost)
+        yield Likelihoods(logprobs[index], sizes, cut.lost)
 
 
 def _one_token_each(texts: list[Tokenised]) -> bool:

@@ -30,11 +30,8 @@ _TOGETHER = 64
 
 
 class AuditItem(NamedTuple):
-    """A text, the prompt before it (empty: none), and wrong texts in its place.
-
-    Attributes:
-        before: of a conversation the messages before the prompt; None where it is not one.
-    """
+    """A text, the prompt before it (empty: none), and wrong texts in its place. ``before``: of a conversation
+    the messages before the prompt; None where it is not one."""
 
     id: str
     prompt: str
@@ -67,12 +64,8 @@ class AuditItem(NamedTuple):
 
 
 class ItemRendering(NamedTuple):
-    """How one model is asked for texts.
-
-    Attributes:
-        chat: by its chat template, or a plain one of ours where it has none; templated: prompts with
-            their texts too, not only conversations.
-    """
+    """How one model is asked for texts. ``chat``: by its chat template, or a plain one of ours where it has
+    none; ``templated``: prompts with their texts too, not only conversations."""
 
     chat: ChatTokenizer
     templated: bool

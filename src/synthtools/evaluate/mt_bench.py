@@ -11,17 +11,20 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from synthtools.errors import SynthError
-from synthtools.evaluate import answers, author_files, judge_panel, judge_prompts
+from synthtools.evaluate import answers, judge_panel, judge_prompts
+from synthtools.evaluate.agreement import fastchat_judge
 from synthtools.evaluate.answer_suite import (
     Counted,
     ItemSamples,
     SuiteData,
     evaluated,
+    fastchat_lines,
     section,
     verdicts_on,
+    write_author_file,
 )
 from synthtools.evaluate.estimates import Ratios
-from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, Fault
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.judge import Question, Verdict, rating, verdict_fields
 
 GUIDED = frozenset(("math", "reasoning", "coding"))
@@ -44,7 +47,8 @@ def fault(record: dict[str, Any]) -> str | None:
     return None if "question_id" in record else 'no field "question_id"'
 
 
-DATA = SuiteData("mt_bench", ("mt_bench",), ("questions", "question"), fault)
+DATA = SuiteData("mt_bench", ("mt_bench",), ("questions", "question"), fault, or_judgments=True)
+items = DATA.items
 
 
 def files(name: str, options: EvaluationOptions) -> list[str]:
@@ -54,26 +58,17 @@ def files(name: str, options: EvaluationOptions) -> list[str]:
     return [*DATA.files(name, options), *([options.reference] if options.reference else [])]
 
 
-def items(name: str, options: EvaluationOptions) -> dict[str, Fault]:
-    """See ``suites.items``."""
-    return {} if options.judgments else DATA.items(name, options)
-
-
 def _references(evaluator: Evaluator, questions: Sequence[dict[str, Any]]) -> dict[Any, list[str]]:
     """Reference answers by question: those of ``reference``, else those in the questions."""
-    path = evaluator.options.reference
-    if path:
+    if path := evaluator.options.reference:
         records = evaluator.records(path, answers.fault, limited=False)
-        return {
-            record.get("question_id"): list(answers.turns_of(record) or ()) for record in records
-        }
+        return {one.get("question_id"): list(answers.turns_of(one) or ()) for one in records}
     references = {}
     for question in questions:
-        for name in ("gpt4_reference_answer", "reference"):
+        for name in ("reference", "gpt4_reference_answer"):  # the last one counts
             turns = question.get(name)
             if isinstance(turns, list) and len(turns) == len(question["turns"]):
                 references[question["question_id"]] = [str(turn) for turn in turns]
-                break
     return references
 
 
@@ -105,14 +100,12 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     if options.judgments:
         return _read(name, evaluator)
     records = list(DATA.records(evaluator))
-    items = [
-        answers.Item(str(q["question_id"]), tuple(q["turns"][:2]), q["question_id"])
-        for q in records
-    ]
+    each = ((record["question_id"], tuple(record["turns"][:2])) for record in records)
+    items = [answers.Item(str(number), turns, number) for number, turns in each]
     models = answers.of_models(evaluator, name, items)
     for model in models if options.author_files else ():
-        rows = author_files.fastchat_answers(model, items)
-        author_files.write(options, f"model_answer\n{model.model}.jsonl", rows)
+        rows = fastchat_lines(model, items)
+        write_author_file(options, f"model_answer\n{model.model}.jsonl", rows)
     references = _references(evaluator, records)
     judge = evaluator.answer_judge()
     categories = [str(record.get("category", "")) for record in records]
@@ -139,7 +132,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
 
     result = evaluated(name, evaluator, models, samples_of, estimate, {"score": "score"})
     for by, rows in judgments.items() if options.author_files else ():
-        author_files.write(options, f"model_judgment\n{by}_single.jsonl", rows)
+        write_author_file(options, f"model_judgment\n{by}_single.jsonl", rows)
     guided = [item.key for item, kind in zip(items, categories, strict=True) if kind in GUIDED]
     return result | {
         "judge": judge.account(),
@@ -220,40 +213,36 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
     options = evaluator.options
     by_judge: dict[str, dict[tuple[str, Any, int], float]] = {}
     for record in evaluator.records(options.judgments or "", _judgment_fault, limited=False):
-        judge = record.get("judge")
-        name_of = str(judge[0] if isinstance(judge, list) and judge else judge)
         unit = str(record["model"]), record["question_id"], record["turn"]
-        by_judge.setdefault(name_of, {})[unit] = float(record["score"])
+        by_judge.setdefault(fastchat_judge(record), {})[unit] = float(record["score"])
     if not by_judge:
         raise SynthError(f"{options.judgments}: contains no judgments")
-    grades_of, panel = judge_panel.panel_of(
-        {
-            judge: {unit: score for unit, score in table.items() if score != _UNREADABLE}
-            for judge, table in by_judge.items()
-        }
-    )
-    scores: dict[str, dict[tuple[Any, int], float]] = {}
-    for model, number, turn in dict.fromkeys(unit for t in by_judge.values() for unit in t):
-        grade = grades_of.get((model, number, turn), _UNREADABLE)
-        scores.setdefault(model, {})[number, turn] = grade
-    graded = dict.fromkeys(key for table in scores.values() for key in table)
+    readable = {
+        judge: {unit: score for unit, score in table.items() if score != _UNREADABLE}
+        for judge, table in by_judge.items()
+    }
+    grades_of, panel = judge_panel.panel_of(readable)
+    units: dict[str, dict[tuple[Any, int], None]] = {}  # of each model
+    for model, number, turn in (unit for table in by_judge.values() for unit in table):
+        units.setdefault(model, {})[number, turn] = None
+    graded = dict.fromkeys(unit for of_model in units.values() for unit in of_model)
     unreadable = {
         number
         for number, turn in graded
-        if any(table.get((number, turn), _UNREADABLE) < 0 for table in scores.values())
+        if any((model, number, turn) not in grades_of for model in units)
     }
     numbers = list(dict.fromkeys(number for number, _ in graded))
     limited = numbers[evaluator.share(len(numbers))]
-    counted = {number for number in limited if number not in unreadable}
+    counted = {*limited} - unreadable
     categories: dict[Any, str] = {}
     if options.data is not None:
         for question in DATA.records(evaluator, limited=False):
             categories[question["question_id"]] = str(question.get("category", ""))
     models = []
-    for model, table in scores.items():
+    for model, own in units.items():
         grades = [
-            (number, categories.get(number, ""), turn, score)
-            for (number, turn), score in table.items()
+            (number, categories.get(number, ""), turn, grades_of[model, number, turn])
+            for number, turn in own
             if number in counted
         ]
         models.append(_estimate(model, grades, categories.values(), options, name))

@@ -8,16 +8,17 @@ test of the mean difference. Figures that are not means over items (calibration 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, TypedDict
 
 import numpy as np
 
 from synthtools.errors import SynthError
 from synthtools.evaluate import calibration
-from synthtools.evaluate.calibration import ItemScores, draw_of
-from synthtools.measure.bootstrap import intervals
+from synthtools.evaluate.calibration import ItemScores
+from synthtools.evaluate.estimates import bootstrap, draw_of
 from synthtools.measure.significance import corrected_by_holm, detectable_difference
 
 _PERMUTATIONS = 9_999
@@ -51,11 +52,8 @@ class Difference(TypedDict):
 
 
 class PairedDifference(Difference):
-    """The figure of a suite, over the ``n`` items that both models have.
-
-    ``other_text``: items of one id and another text, left out; ``unlike``: of how many pairs the prompt,
-    the judge or the reference differs.
-    """
+    """The figure of a suite, over the ``n`` items that both models have. ``other_text``: items of one id and
+    another text, left out; ``unlike``: of how many pairs the prompt, the judge or the reference differs."""
 
     suite: str
     n: int
@@ -74,10 +72,16 @@ def doc_hash(*parts: str) -> str:
 
 def by_suite(records: Iterable[dict[str, Any]]) -> Samples:
     """Samples by suite."""
-    suites: Samples = {}
-    for record in records:
-        suites.setdefault(str(record.get("suite")), []).append(record)
-    return suites
+    return _grouped(records, ["suite"])
+
+
+def _grouped(samples: Iterable[dict[str, Any]], names: Sequence[str]) -> Samples:
+    """Samples by their values of these fields."""
+    groups: Samples = {}
+    for sample in samples:
+        key = "\0".join(str(sample.get(name)) for name in names)
+        groups.setdefault(key, []).append(sample)
+    return groups
 
 
 def paired(first: list[dict[str, Any]], other: list[dict[str, Any]]) -> tuple[_Pairs, int]:
@@ -93,10 +97,9 @@ def paired(first: list[dict[str, Any]], other: list[dict[str, Any]]) -> tuple[_P
     sides = (first, other)
     several = any(len({sample.get("model") for sample in side}) > 1 for side in sides)
     names = (*_IDENTITY, "model") if several else _IDENTITY
-    left, right = (_by_item(side, names) for side in sides)
-    pairs_of_items: _Pairs = []
-    for key, samples in left.items():
-        pairs_of_items += _of_one_item(samples, right.get(key, []))
+    left, right = (_grouped(side, names) for side in sides)
+    parts = (_of_one_item(samples, right.get(key, [])) for key, samples in left.items())
+    pairs_of_items = [*chain.from_iterable(parts)]
     pairs = [pair for pair in pairs_of_items if not _differ(pair, "doc_hash")]
     if pairs_of_items and not pairs:
         raise SynthError("items of one id have other texts in both: they are of different data")
@@ -109,14 +112,6 @@ def paired(first: list[dict[str, Any]], other: list[dict[str, Any]]) -> tuple[_P
 def _differ(pair: tuple[dict[str, Any], dict[str, Any]], name: str) -> bool:
     one, other = (sample.get(name) for sample in pair)
     return None not in (one, other) and one != other
-
-
-def _by_item(samples: list[dict[str, Any]], names: Iterable[str]) -> Samples:
-    items: Samples = {}
-    for sample in samples:
-        key = "\0".join(str(sample.get(name)) for name in names)
-        items.setdefault(key, []).append(sample)
-    return items
 
 
 def _of_one_item(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> _Pairs:
@@ -140,14 +135,8 @@ def _of_one_item(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> _Pa
 def compared(
     first: Samples, other: Samples, fields: dict[str, dict[str, str]], resamples: int, seed: int
 ) -> list[PairedDifference]:
-    """The paired differences of two models, suite by suite.
-
-    Args:
-        fields: by suite: figure → field of a sample.
-
-    Raises:
-        SynthError: see ``paired``.
-    """
+    """The paired differences of two models, suite by suite. ``fields``: by suite: figure → field of a sample.
+    Raises SynthError: see ``paired``."""
     rows: list[PairedDifference] = []
     for suite, wanted in fields.items():
         left, right = first.get(suite, []), other.get(suite, [])
@@ -172,12 +161,10 @@ def compared(
                     **difference,
                 }
             )
-    p = {place: row["p"] for place, row in enumerate(rows) if row["p"] is not None}
-    if p:
-        for place, value in zip(
-            p, corrected_by_holm(np.array([*p.values()])).tolist(), strict=True
-        ):
-            rows[place]["p_holm"] = value
+    tested_rows = [row for row in rows if row["p"] is not None]
+    p = np.array([row["p"] for row in tested_rows], np.float64)
+    for row, value in zip(tested_rows, corrected_by_holm(p).tolist(), strict=True):
+        row["p_holm"] = value
     return rows
 
 
@@ -202,17 +189,16 @@ def _numbers(values: Iterable[Any]) -> bool:
 
 def _of_means(values: np.ndarray, resamples: int, seed: int, name: str) -> Difference:
     change = values[:, 1] - values[:, 0]
-    draw = draw_of(seed, name)
-    size = len(change)
-    means = [change[draw.integers(0, size, size)].mean() for _ in range(resamples)]
+    ends = bootstrap(
+        ["d"], lambda which: [change[which].mean()], len(change), resamples, draw_of(seed, name)
+    )
     test, p = tested(change, seed)
     first, other = (float(column.mean()) for column in values.T)
-    difference = float(change.mean())
     return {
         "first": first,
         "other": other,
-        "difference": difference,
-        "interval": _interval(np.array(means), difference, size),
+        "difference": float(change.mean()),
+        "interval": ends.get("d"),
         "test": test,
         "p": p,
         "p_holm": None,
@@ -220,17 +206,9 @@ def _of_means(values: np.ndarray, resamples: int, seed: int, name: str) -> Diffe
     }
 
 
-def _interval(drawn: np.ndarray, estimate: float, size: int) -> list[float] | None:
-    if not len(drawn) or size < 2:
-        return None
-    return intervals(["d"], drawn[:, None], np.array([estimate]))["d"]
-
-
 def tested(change: np.ndarray, seed: int) -> tuple[str, float]:
-    """(name of the test, two-sided p) of paired differences.
-
-    McNemar's exact test where all are −1, 0 or 1; else a permutation test that flips signs.
-    """
+    """(name of the test, two-sided p) of paired differences. McNemar's exact test where all are −1, 0 or 1;
+    else a permutation test that flips signs."""
     unequal = change[change != 0]
     if not len(unequal):
         return "none: all pairs are equal", 1.0
@@ -257,25 +235,21 @@ def _of_calibration(
         first, other = (calibration.figures(calibration.chosen(s, which)) for s in sides)
         return [other[name] - first[name] for name in _CALIBRATION]
 
-    size = len(pairs)
     first, other = (calibration.figures(side) for side in sides)
     draw = draw_of(seed, f"{suite} calibration")
-    drawn = np.array([change(draw.integers(0, size, size)) for _ in range(resamples)])
-    for column, name in enumerate(_CALIBRATION):
-        difference = other[name] - first[name]
-        yield (
-            name,
-            {
-                "first": first[name],
-                "other": other[name],
-                "difference": difference,
-                "interval": _interval(drawn[:, column], difference, size) if len(drawn) else None,
-                "test": None,
-                "p": None,
-                "p_holm": None,
-                "detectable": None,
-            },
-        )
+    ends = bootstrap(_CALIBRATION, change, len(pairs), resamples, draw)
+    for name in _CALIBRATION:
+        row: Difference = {
+            "first": first[name],
+            "other": other[name],
+            "difference": other[name] - first[name],
+            "interval": ends.get(name),
+            "test": None,
+            "p": None,
+            "p_holm": None,
+            "detectable": None,
+        }
+        yield name, row
 
 
 def _item_scores(samples: list[dict[str, Any]]) -> ItemScores:

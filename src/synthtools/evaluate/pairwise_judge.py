@@ -47,11 +47,8 @@ def fault(record: dict[str, Any]) -> str | None:
 
 
 def letters(model: LanguageModel) -> tuple[list[int], list[int]]:
-    """The tokens that begin with A and with B: with and without a blank before.
-
-    Raises:
-        SynthError: the tokenizer has no such tokens.
-    """
+    """The tokens that begin with A and with B: with and without a blank before. Raises SynthError: the
+    tokenizer has no such tokens."""
     starts: list[set[int]] = []
     for letter in "AB":
         ids = model.tokenizer.encode([letter, f" {letter}"])
@@ -109,11 +106,9 @@ def judged(
             rows.append({"id": key, "judge": name, "a": a, "b": b, "p_a": p_a, "p_b": p_b})
     if not rows:
         raise SynthError(f"{name}: its context of {judge.capacity} tokens holds none of the pairs")
-    long = len(pairs) - len(rows)
-    if long:
-        evaluator.remark(
-            f"{long} of {len(pairs)} pairs do not fit into the judge's context: left out"
-        )
+    if long := len(pairs) - len(rows):
+        of = f"{long} of {len(pairs)} pairs"
+        evaluator.remark(f"{of} do not fit into the judge's context: left out")
     alone = sum(len(answers) < 2 for _, answers in prompts.values())
     kind = "continued" if encode is None else "asked"
     return name, rows, {"too_long": long, "alone": alone, "prompt": f"{PROMPT_VERSION} {kind}"}
@@ -148,6 +143,7 @@ def _conversations(
 
 
 def _inert(text: str) -> str:
+    """No text may close its marks or open others."""
     for mark in ("request>", "text A>", "text B>"):
         text = text.replace(f"</{mark}", f"< /{mark}").replace(f"<{mark}", f"< {mark}")
     return text

@@ -54,12 +54,8 @@ class ProgramOutcome(NamedTuple):
 
 @functools.cache
 def chosen(asked: str) -> str:
-    """The way of ``KINDS`` in which programs are confined here: the one asked for, or with ``auto``
-    the first that holds a program that tries to get out.
-
-    Raises:
-        SynthError: none does.
-    """
+    """The way of ``KINDS`` in which programs are confined here: the one asked for, or with ``auto`` the first
+    that holds a program that tries to get out. Raises SynthError: none does."""
     if asked == "none":
         return asked
     reasons = []
@@ -84,11 +80,7 @@ def chosen(asked: str) -> str:
 
 
 def run(code: str, kind: str, seconds: int = SECONDS) -> ProgramOutcome:
-    """Runs a program to its end or its limits.
-
-    Args:
-        kind: of ``KINDS``.
-    """
+    """Runs a program to its end or its limits. ``kind``: of ``KINDS``."""
     # Only a process that knows the mark can claim success: exiting early is not enough.
     mark = secrets.token_hex(16)
     limits = {"RLIMIT_CPU": (seconds, seconds + 1), "RLIMIT_CORE": (0, 0)}
@@ -181,11 +173,8 @@ class _Ends:
 def _watched(
     process: subprocess.Popen[bytes], output: _Ends, folder: str, seconds: float
 ) -> str | None:
-    """Collects what a process writes until it ends, which it does at its limits.
-
-    Returns:
-        Why it was stopped, ``late`` after so many seconds; None where it ended by itself.
-    """
+    """Collects what a process writes until it ends, which it does at its limits. Returns why it was stopped,
+    ``late`` after so many seconds; None where it ended by itself."""
     assert process.stdout is not None
     end = time.monotonic() + seconds
     stopped = None
@@ -193,7 +182,7 @@ def _watched(
     with process.stdout, selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         checked_at = 0.0
-        while not _ended(process):
+        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             if selector.get_map():
                 if selector.select(_INTERVAL) and _taken(process.stdout, output) == b"":
                     selector.unregister(process.stdout)
@@ -215,10 +204,6 @@ def _watched(
         while _taken(process.stdout, output):
             pass
     return stopped
-
-
-def _ended(process: subprocess.Popen[bytes]) -> bool:
-    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _taken(pipe: IO[bytes], output: _Ends) -> bytes | None:

@@ -17,9 +17,8 @@ import numpy as np
 from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.evaluate import agreement
 from synthtools.evaluate.agreement import Pair, Pairs
-from synthtools.evaluate.calibration import draw_of
+from synthtools.evaluate.estimates import bootstrap, draw_of
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
-from synthtools.measure.bootstrap import intervals
 
 # Where the judge puts less on A and B together, its choice between them says little.
 LOW_MASS = 0.5
@@ -28,11 +27,9 @@ _FIELDS = ("id", "a", "b", "p_a", "p_b")
 
 def fault(record: dict[str, Any]) -> str | None:
     """Why a record cannot be a pair."""
-    for name in _FIELDS:
-        if name not in record:
-            return (
-                f'no field "{name}" (fields: {", ".join(record)}; it needs: {", ".join(_FIELDS)})'
-            )
+    if missing := [name for name in _FIELDS if name not in record]:
+        known = f"fields: {', '.join(record)}; it needs: {', '.join(_FIELDS)}"
+        return f'no field "{missing[0]}" ({known})'
     if not all(isinstance(record[name], str) and record[name] for name in ("a", "b")):
         return 'fields "a" and "b" must be names of models'
     if record["a"] == record["b"]:
@@ -44,11 +41,7 @@ def fault(record: dict[str, Any]) -> str | None:
 
 
 def by_judge(records: Iterable[dict[str, Any]], judge: str) -> dict[str, Pairs]:
-    """The pairs of each judge.
-
-    Args:
-        judge: the name where a record has no field ``judge``.
-    """
+    """The pairs of each judge. ``judge``: the name where a record has no field ``judge``."""
     judges: dict[str, Pairs] = {}
     for record in records:
         name = str(record.get("judge") or judge)
@@ -77,19 +70,15 @@ def section_of(
         target = own.judge
     sums, counts = _tables(pairs, names)
     figures = _figures(sums.sum(0), counts.sum(0), names, target, human)
-    table = []
-    draw = draw_of(seed, "self-preference")
-    for _ in range(resamples if len(sums) > 1 else 0):
-        # Items, not pairs, are drawn: pairs about one item are not independent.
-        drawn = draw.integers(0, len(sums), len(sums))
-        again = _figures(sums[drawn].sum(0), counts[drawn].sum(0), names, target, human)
-        table.append([np.nan if value is None else value for value in again.values()])
     keys = [key for key, value in figures.items() if value is not None]
-    ends = {}
-    if table:
-        columns = [list(figures).index(key) for key in keys]
-        estimate = np.array([figures[key] for key in keys], np.float64)
-        ends = intervals(keys, np.array(table)[:, columns], estimate)
+
+    def drawn(which: np.ndarray) -> list[float]:
+        again = _figures(sums[which].sum(0), counts[which].sum(0), names, target, human)
+        return [np.nan if (value := again[key]) is None else value for key in keys]
+
+    # Items, not pairs, are drawn: pairs about one item are not independent.
+    draw = draw_of(seed, "self-preference")
+    ends = bootstrap(keys, drawn, len(sums), resamples, draw)
     mass = np.array([pair.mass for pair in pairs])
     return {
         "judge": own.judge,
@@ -111,12 +100,10 @@ def _tables(pairs: Sequence[Pair], names: list[str]) -> tuple[np.ndarray, np.nda
     """Sums of shares and appearances, [items, models]."""
     items: dict[str, int] = {}
     rows = [items.setdefault(pair.item, len(items)) for pair in pairs]
-    column = {name: number for number, name in enumerate(names)}
     sums, counts = np.zeros((2, len(items), len(names)))
     share = np.array([pair.share for pair in pairs])
-    first = [column[pair.first] for pair in pairs]
-    second = [column[pair.second] for pair in pairs]
-    for models, values in ((first, share), (second, 1 - share)):
+    for side, values in (("first", share), ("second", 1 - share)):
+        models = [names.index(getattr(pair, side)) for pair in pairs]
         np.add.at(sums, (rows, models), values)
         np.add.at(counts, (rows, models), 1)
     return sums, counts
@@ -125,9 +112,8 @@ def _tables(pairs: Sequence[Pair], names: list[str]) -> tuple[np.ndarray, np.nda
 def _figures(
     sums: np.ndarray, counts: np.ndarray, names: list[str], target: str | None, human: str
 ) -> dict[str, float | None]:
-    scores = {
-        name: float(s / n) if n else None for name, s, n in zip(names, sums, counts, strict=True)
-    }
+    each = zip(names, sums, counts, strict=True)
+    scores = {name: float(s / n) if n else None for name, s, n in each}
     scored = {name: score for name, score in scores.items() if score is not None}
     models = {name: score for name, score in scored.items() if name != human}
     others = [score for name, score in models.items() if name != target]
@@ -160,11 +146,7 @@ def _orders(pairs: Sequence[Pair]) -> dict[str, Any]:
 
 def files(name: str, options: EvaluationOptions) -> list[str]:
     """The files of pairs, answers and judgments."""
-    return [
-        *([options.pairs] if options.pairs else []),
-        *options.answers,
-        *([options.judgments] if options.judgments else []),
-    ]
+    return list(filter(None, [options.pairs, *options.answers, options.judgments]))
 
 
 def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
@@ -188,9 +170,8 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         model = evaluator.model_settings
         settings = evaluator.judge_settings or ([model] if model is not None else [])
         if not settings:
-            raise UsageError(
-                f"{parameter('answers')} needs a judge: name it with {parameter('judge')}"
-            )
+            named = parameter("judge")
+            raise UsageError(f"{parameter('answers')} needs a judge: name it with {named}")
         long = 0
         for one in settings:
             judge, rows, account = pairwise_judge.judged(evaluator, one)
@@ -198,10 +179,8 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
             judges |= by_judge(rows, judge)
             long += account["too_long"]
         account["too_long"] = long
-    parts = [
-        section_of(own, options.target, options.human, options.bootstrap, options.seed)
-        for own in judges.values()
-    ]
+    how = options.target, options.human, options.bootstrap, options.seed
+    parts = [section_of(own, *how) for own in judges.values()]
     result: dict[str, Any] = {
         "kind": "self-preference",
         "n": sum(part["n"] for part in parts),

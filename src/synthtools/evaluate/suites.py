@@ -29,12 +29,9 @@ from synthtools.records.jsonl import parse_value
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite: a module of this folder, the options that it needs (of several joined by ``|`` one will do),
-    and what it measures, in a line.
-
-    ``run(name, evaluator)`` of the module gives the section; ``files(name, options)`` the paths that will
-    be read: it raises where they are missing, before any model is opened.
-    """
+    """A suite: a module of this folder, the options that it needs (of several joined by ``|`` one will do), and
+    what it measures, in a line. ``run(name, evaluator)`` of the module gives the section; ``files(name,
+    options)`` the paths that will be read: it raises where they are missing, before any model is opened."""
 
     module: str
     needs: tuple[str, ...]
@@ -84,11 +81,7 @@ def every() -> dict[str, Suite]:
 
 
 def find(name: str) -> Suite:
-    """A suite by its name, or a task by its file.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
+    """A suite by its name, or a task by its file. Raises UsageError: there is none of that name."""
     if name in SUITES:
         return SUITES[name]
     if name in tasks.shipped():
@@ -164,10 +157,9 @@ def needs(name: str) -> list[list[str]]:
 
 def listed() -> list[dict[str, Any]]:
     """Every suite with what it needs and is about."""
-    named = every() | {"lm-eval:TASK": _HARNESS}
     return [
         {"suite": name, "needs": list(suite.needs), "about": suite.about}
-        for name, suite in named.items()
+        for name, suite in (*every().items(), ("lm-eval:TASK", _HARNESS))
     ]
 
 
@@ -211,11 +203,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
 
 
 def prompts(names: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """What the judges of suites are asked: name, version, suites, words.
-
-    Args:
-        names: of suites, None for all.
-    """
+    """What the judges of suites are asked: name, version, suites, words. ``names``: of suites, None for all."""
     rows: dict[str, dict[str, Any]] = {}
     for name in names or SUITES:
         suite = find(name)

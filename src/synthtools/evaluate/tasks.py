@@ -87,11 +87,7 @@ def shipped() -> dict[str, BenchmarkTask]:
 
 
 def load(path: str) -> BenchmarkTask:
-    """A task of the user's own.
-
-    Raises:
-        SynthError: the file cannot be read or is not a task.
-    """
+    """A task of the user's own. Raises SynthError: the file cannot be read or is not a task."""
     try:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -127,12 +123,9 @@ def _task(name: str, text: str, place: str) -> BenchmarkTask:
     return BenchmarkTask(**values)
 
 
-def files_of(task: BenchmarkTask, data: str) -> str:
-    """The file of a task's items in a data directory.
-
-    Raises:
-        SynthError: it is not there.
-    """
+def files_of(task: BenchmarkTask, data: str | None) -> str:
+    """The file of a task's items in a data directory. Raises SynthError: it is not there."""
+    assert data is not None
     return find_data(data, task.data or (task.name,), task.split, task.name)
 
 
@@ -182,12 +175,9 @@ def fault(task: BenchmarkTask, record: dict[str, Any], solved: bool = False) -> 
         if name in ("prompt", "context") and not isinstance(record[name], str):
             return f'field "{name}" is not a text'
     if task.kind == "multiple_choice":
-        choices = task.labels or record.get("choices")
-        if (
-            not isinstance(choices, list | tuple)
-            or len(choices) < 2
-            or not all(isinstance(c, str) and c for c in choices)
-        ):
+        given = task.labels or record.get("choices")
+        choices = given if isinstance(given, list | tuple) else ()
+        if len(choices) < 2 or not all(isinstance(c, str) and c for c in choices):
             return 'field "choices" must be a list of two or more texts'
         if len(choices) > len(string.ascii_uppercase):
             return 'field "choices" holds more than 26'
@@ -240,11 +230,7 @@ class ChoiceQuestion:
 
 
 def question(task: BenchmarkTask, record: dict[str, Any], shots: str = "") -> ChoiceQuestion:
-    """A record as a question.
-
-    Args:
-        shots: examples before it.
-    """
+    """A record as a question. ``shots``: examples before it."""
     choices = list(task.labels or record["choices"])
     gold = _gold(record["answer"], choices)
     assert gold is not None
@@ -258,12 +244,8 @@ def question(task: BenchmarkTask, record: dict[str, Any], shots: str = "") -> Ch
             gold,
         )
     shown = list(string.ascii_uppercase[: len(choices)]) if task.letters else choices
-    return ChoiceQuestion(
-        [shots + prompt] * len(choices),
-        [task.choice.replace("{choice}", one) for one in shown],
-        [len(one) for one in shown],
-        gold,
-    )
+    endings = [task.choice.replace("{choice}", one) for one in shown]
+    return ChoiceQuestion([shots + prompt] * len(choices), endings, list(map(len, shown)), gold)
 
 
 def filled(task: BenchmarkTask, record: dict[str, Any]) -> str:

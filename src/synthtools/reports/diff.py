@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.errors import parameter
-from synthtools.evaluate.budget import TOLERANCE
+from synthtools.evaluate.synthetic_shares import TOLERANCE
 from synthtools.reports import generation_trends
 from synthtools.reports.document import bracketed, cut, number, percent
 from synthtools.reports.figures.chart import (

@@ -47,7 +47,7 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.cli import terminal
     from synthtools.cli.options import Inputs
     from synthtools.cli.run import Run
-    from synthtools.evaluate import suites, task_utility
+    from synthtools.evaluate import audit_figures, suites
     from synthtools.evaluate.audit_figures import audited
     from synthtools.measure.significance import detectable_auc
     from synthtools.records.rejects import Rejects
@@ -78,11 +78,8 @@ def run(options: Options) -> dict[str, Any]:
         plot=options.plot, check_beside=check,
     ) as run:  # fmt: skip
         tell = terminal.remark_unless(options.quiet)
-        sets = {
-            name: _items(run, options, path)
-            for name, path in paths.items()
-            if name != "paraphrases"
-        }
+        read = (name for name in paths if name != "paraphrases")
+        sets = {name: _items(run, options, paths[name]) for name in read}
         for name in ("forget", "holdout"):
             if len(sets[name]) < 2:
                 raise SynthError(f"{paths[name]}: an audit compares texts: at least 2 are needed")
@@ -102,22 +99,12 @@ def run(options: Options) -> dict[str, Any]:
             rejects = Rejects(run.rejects.skip) if probes else run.rejects
             before = probes.get(options.base or "")
             probes[name] = audit.probed(name, renderings[name], before, rejects)
+        retrained, base = probes.get(options.retrained or ""), probes.get(options.base or "")
         rows = [
-            audited(
-                name,
-                probes[name],
-                probes.get(options.retrained or ""),
-                probes.get(options.base or ""),
-                options.bootstrap,
-                options.seed,
-            )
+            audited(name, probes[name], retrained, base, options.bootstrap, options.seed)
             for name in dict.fromkeys([*names, *others])
         ]
-        missing = [
-            name
-            for name in ("base", "retrained", "paraphrases", "retain", "suite")
-            if not getattr(options, name)
-        ]
+        optional = ("base", "retrained", "paraphrases", "retain", "suite")
         first = probes[ordered[-1]]
         return run.finish(
             {
@@ -132,10 +119,10 @@ def run(options: Options) -> dict[str, Any]:
                 },
                 "relearn_rate": first.relearn_rate,
                 "suites": {
-                    name: {"n": section["n"], "figure": task_utility.head(section)}
+                    name: {"n": section["n"], "figure": audit_figures.head(section)}
                     for name, section in (first.tasks.sections if first.tasks else {}).items()
                 },
-                "left_out": missing,
+                "left_out": [name for name in optional if not getattr(options, name)],
             }
         )
 
@@ -144,10 +131,7 @@ def _renderings(
     options: Options, names: list[str], ordered: list[str], sets: dict[str, list[AuditItem]]
 ) -> dict[str, ItemRendering]:
     """How each model is asked: all by their chat templates, or none, as those audited were made to forget.
-
-    Raises:
-        SynthError: a template cannot render an item.
-    """
+    Raises SynthError: a template cannot render an item."""
     from synthtools.evaluate.memorised_text import ItemRendering
     from synthtools.lm.chat import ChatTokenizer
     from synthtools.lm.pretrained import load_tokenizer

@@ -23,31 +23,29 @@ class Options(Model, BadRecords, TextField, Conversations, Report, Picture, Seed
     """Options of ``synth audit``."""
 
     model: list[str] | None = operand(  # type: ignore[assignment]
-        None, metavar="MODEL", help="The models to audit: builtin, directories or Hub ids."
+        metavar="MODEL", help="The models to audit: builtin, directories or Hub ids."
     )
     forget: str | None = option(
-        None,
         metavar="PATH",
         help="The texts to forget: records with a text, a prompt and a response, or messages, of which "
         "the last answer counts.",
     )
     holdout: str | None = option(
-        None, metavar="PATH", help="Records of the same kind that no model was trained on."
+        metavar="PATH", help="Records of the same kind that no model was trained on."
     )
     retain: str | None = option(
-        None, metavar="PATH", help="Records that the model should still know, for their perplexity."
+        metavar="PATH", help="Records that the model should still know, for their perplexity."
     )
     neutral: str | None = option(
-        None, metavar="PATH", help="Records on which drift is measured (default: --retain)."
+        metavar="PATH", help="Records on which drift is measured (default: --retain)."
     )
     paraphrases: str | None = option(
-        None,
         metavar="PATH",
         help="Records with the id of a text to forget and another wording of its prompt.",
     )
-    base: str | None = option(None, metavar="MODEL", help="The model before unlearning.")
+    base: str | None = option(metavar="MODEL", help="The model before unlearning.")
     retrained: str | None = option(
-        None, metavar="MODEL", help="A model that was trained without the texts."
+        metavar="MODEL", help="A model that was trained without the texts."
     )
     chat_template: Literal["auto", "always", "never"] = option(
         "auto",
@@ -64,7 +62,7 @@ class Options(Model, BadRecords, TextField, Conversations, Report, Picture, Seed
         "group of them; repeatable.",
     )
     data: str | None = option(
-        None, metavar="DIR", help="Directory of the suites' data, as in synth eval."
+        metavar="DIR", help="Directory of the suites' data, as in synth eval."
     )
     limit: int = option(
         200, metavar="N", min=2, help="Only the first N records of each file, items of each suite."
@@ -73,7 +71,6 @@ class Options(Model, BadRecords, TextField, Conversations, Report, Picture, Seed
         32, metavar="N", min=1, help="Words of a continuation that are compared [ours]."
     )
     bits: list[int] | None = option(
-        None,
         metavar="B,B",
         commas=True,
         min=2,
@@ -90,7 +87,6 @@ class Options(Model, BadRecords, TextField, Conversations, Report, Picture, Seed
         16, metavar="N", min=0, help="Steps that it has for that [ours]; 0: leave it out."
     )
     relearn_lr: float | None = option(
-        None,
         metavar="RATE",
         min=1e-9,
         help="Learning rate of these (default: the highest of 1e-3, 5e-4, 2e-4, … 1e-5 at which half "

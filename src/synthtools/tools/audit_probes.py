@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from synthtools.evaluate.audit_figures import ModelProbes
+from synthtools.evaluate import suites
+from synthtools.evaluate.audit_figures import ModelProbes, TaskResults
+from synthtools.evaluate.evaluator import Evaluator
 from synthtools.evaluate.memorised_text import (
     AuditItem,
     ItemRendering,
     continuations,
     likelihoods,
 )
-from synthtools.evaluate.task_utility import task_results
+from synthtools.evaluate.paired_comparison import by_suite
 from synthtools.lm.generation import SamplingSettings
 from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
@@ -43,11 +46,7 @@ class ModelAudit:
     def probed(
         self, name: str, rendering: ItemRendering, base: ModelProbes | None, rejects: Rejects
     ) -> ModelProbes:
-        """All that is asked of one model.
-
-        Args:
-            base: of the base, None of itself or where there is none.
-        """
+        """All that is asked of one model. ``base``: of the base, None of itself or where there is none."""
         options, sets, tell = self.options, self.sets, self.tell
         tell(f"{name}: asking for the texts")
         settings = replace(options.settings(name), backend="torch")
@@ -98,9 +97,12 @@ class ModelAudit:
                 self._relearn(probes, settings, learned, begin, base)
         if self.suites:
             tell(f"{name}: {', '.join(self.suites)}")
-            own = replace(options.settings(name), backend="torch")
-            evaluation = options.evaluation()
-            probes.tasks = task_results(own, self.suites, evaluation, rejects, tell)
+            rows: list[dict[str, Any]] = []
+            with Evaluator(
+                options.evaluation(), settings, keep=rows.extend, rejects=rejects, remark=tell
+            ) as evaluator:
+                sections = {suite: suites.run(suite, evaluator) for suite in self.suites}
+            probes.tasks = TaskResults(sections, by_suite(rows))
         return probes
 
     def _beside_base(

@@ -36,7 +36,7 @@ from synthtools.records.shapes import ShapeName
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
     from synthtools.curate.conditions import Condition, Conditions
-    from synthtools.curate.templates import Template
+    from synthtools.curate.reshaped_records import Template
     from synthtools.records.batch import Batch
 
 
@@ -67,7 +67,6 @@ class Options(Inputs, TextField, Output):
     count: bool = option(False, help="Print only the number of records.")
     head: int | None = option(None, "-n", metavar="N", min=0, help="Stop after N records.")
     where: list[Any] | None = option(
-        None,
         metavar="EXPR",
         parse=_condition,
         help="Keep records that match: FIELD=VALUE,… (any of them), FIELD!=VALUE,…, FIELD~REGEX "
@@ -78,7 +77,6 @@ class Options(Inputs, TextField, Output):
         "a number makes a bad record where it is compared with one.",
     )
     text: list[Any] | None = option(
-        None,
         metavar="TEMPLATE",
         parse=_template,
         help="Build the text (--text-field) from other fields: 'Question: "
@@ -87,21 +85,19 @@ class Options(Inputs, TextField, Output):
         "used; a record that fits none is a bad record.",
     )
     set: list[Any] | None = option(
-        None,
         metavar="FIELD=VALUE",
         parse=_constant,
         help="Set a field to this string in every record: its value is replaced, or the field "
         "appended. Repeatable.",
     )
     shape: ShapeName | None = option(
-        None,
         help="Convert chats and instructions to this shape, whichever of them a record has: "
         "messages (OpenAI), conversations (ShareGPT), instruction and output (Alpaca; input is "
         "joined to the instruction by an empty line), … A conversation of several turns fits into "
         "the first two only; a record that does not fit is a bad record.",
     )
     select: list[str] | None = option(
-        None, metavar="FIELD,…", commas=True, help="Keep only these fields, in this order."
+        metavar="FIELD,…", commas=True, help="Keep only these fields, in this order."
     )
 
     def prints_report(self) -> bool:

@@ -43,23 +43,20 @@ class Options(Inputs, TextField, Output, Json, Picture, Workers):
     without_inputs: ClassVar[bool] = True
 
     class_: list[NamedPath] | None = option(
-        None,
         metavar="NAME=PATH",
         parse=quantities.named_path,
         help="Training records of a class, a file or directory; repeatable.",
     )
     classifier: str | None = option(
-        None,
         metavar="FILE",
         parse=quantities.NamedContent,
         help="Label records with a classifier that --save wrote.",
     )
     save: str | None = output_file(help="Save the classifier in this file (safetensors).")
     score_of: str | None = option(
-        None, metavar="CLASS", help="The class whose probability is the score (default: the first)."
+        metavar="CLASS", help="The class whose probability is the score (default: the first)."
     )
     n: list[int] | None = option(
-        None,
         metavar="N,…",
         commas=True,
         min=1,
@@ -191,16 +188,9 @@ def _labelled(
 
     column = classifier.classes.index(positive)
 
-    def work(batch: Batch, texts: TextBuffer) -> np.ndarray:
-        return classifier.probabilities(texts)
-
-    for done in run.worked(work, options):
+    for done in run.worked(lambda _, texts: classifier.probabilities(texts), options):
         labels = [classifier.classes[i] for i in done.result.argmax(axis=1).tolist()]
         for label in labels:
             counts[label] += 1
-        yield done.batch.adding(
-            {
-                "label": Column("string", labels),
-                "score": Column("float", done.result[:, column].tolist()),
-            }
-        )
+        score = Column("float", done.result[:, column].tolist())
+        yield done.batch.adding({"label": Column("string", labels), "score": score})

@@ -144,7 +144,7 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Model, Jobs):
 def run(options: Options) -> dict[str, Any]:
     """Reads the corpora once, compares each with the reference, and writes the page."""
     from synthtools.cli.run import Run
-    from synthtools.curate.held_out_scores import held_out_scores
+    from synthtools.curate.text_classifier import held_out_scores
     from synthtools.measure.corpus_comparison import CorpusComparison
     from synthtools.measure.gate import failures
     from synthtools.records.first_records import needs

@@ -12,11 +12,8 @@ _MUCH = 0.01  # share of copies
 def remedies(
     pair: Mapping[str, Any], reference: str, other: str, documents: int
 ) -> list[dict[str, str]]:
-    """Commands of ``synth``, each with the finding that it is for.
-
-    Args:
-        reference, other: paths of the inputs; documents: of the other.
-    """
+    """Commands of ``synth``, each with the finding that it is for. ``reference``, ``other``: paths of the
+    inputs; ``documents``: of the other."""
     numbers = pair["numbers"]
     differs = {answer["question"]: answer["differs"] for answer in pair["answers"]}
     narrower = any(

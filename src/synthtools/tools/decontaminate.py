@@ -32,8 +32,7 @@ from synthtools.errors import RecordError, SynthError, UsageError
 
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
-    from synthtools.curate.benchmark_items import BenchmarkItems
-    from synthtools.curate.contamination import Contamination
+    from synthtools.curate.contamination import BenchmarkItems, Contamination
     from synthtools.records.batch import Batch
 
 _HITS = 1000
@@ -50,13 +49,11 @@ class Options(Inputs, TextField, Output, Picture, Workers):
         "is on disk (needs [eval]); repeatable.",
     )
     task_files: str | None = option(
-        None,
         metavar="DIR",
         help="Task definitions of lm-evaluation-harness (YAML) for --benchmark lm-eval:TASK, instead "
         "of those installed.",
     )
     item_fields: list[str] | None = option(
-        None,
         metavar="FIELD,…",
         commas=True,
         help="The fields that hold an item's text; those that an item lacks are ignored (default: "
@@ -80,7 +77,6 @@ class Options(Inputs, TextField, Output, Picture, Workers):
         "file:line).",
     )
     removed: str | None = option(
-        None,
         metavar="PATH",
         help="Write the records that hold an item to this file or directory, unchanged but for "
         "these two fields.",
@@ -102,15 +98,24 @@ class Options(Inputs, TextField, Output, Picture, Workers):
 def run(options: Options) -> dict[str, Any]:
     """Reads the benchmarks, searches the records, decides, reads them again and writes."""
     from synthtools.cli.run import Run
-    from synthtools.curate.contamination import Contamination
+    from synthtools.curate.contamination import Contamination, texts_of
+    from synthtools.evaluate.harness import PREFIX, task_data
     from synthtools.records.first_records import needs
     from synthtools.records.inputs import find_shards
     from synthtools.records.same_file import refuse_repeated
 
     def check_items(batch: Batch) -> None:
-        _require_texts(batch, options.fields())
+        """Raises RecordError where a benchmark's first item has no text in the fields."""
+        fields = options.fields()
+        if not texts_of(batch, fields)[0]:
+            names = ", ".join(batch.field_names(0))
+            reason = f"no text in {', '.join(fields)} (fields: {names}; use --item-fields)"
+            raise RecordError(batch.source, int(batch.numbers[0]), reason, batch.raw(0))
 
-    benchmarks = [_paths(name, options.task_files) for name in options.benchmark]
+    benchmarks = [
+        task_data(name, options.task_files) if name.startswith(PREFIX) else [name]
+        for name in options.benchmark
+    ]
     beside = [path for paths in benchmarks for path in paths]
     refuse_repeated(find_shards([*(options.files or ["-"]), *beside]))
 
@@ -144,32 +149,12 @@ def run(options: Options) -> dict[str, Any]:
         )
 
 
-def _require_texts(batch: Batch, fields: list[str]) -> None:
-    """Raises RecordError where a benchmark's first item has no text in the fields."""
-    from synthtools.curate.benchmark_items import texts_of
-
-    if not texts_of(batch, fields)[0]:
-        names = ", ".join(batch.field_names(0))
-        reason = f"no text in {', '.join(fields)} (fields: {names}; use --item-fields)"
-        raise RecordError(batch.source, int(batch.numbers[0]), reason, batch.raw(0))
-
-
-def _paths(name: str, folder: str | None) -> list[str]:
-    """The files of a benchmark."""
-    from synthtools.evaluate.harness import PREFIX
-    from synthtools.evaluate.harness_data import task_data
-
-    return task_data(name, folder) if name.startswith(PREFIX) else [name]
-
-
 def _items(run: Run, benchmarks: list[list[str]], options: Options) -> BenchmarkItems:
-    from synthtools.curate.benchmark_items import BenchmarkItems
+    from synthtools.cli.run_inputs import numbers_of
+    from synthtools.curate.contamination import BenchmarkItems
     from synthtools.records.inputs import find_shards
 
-    of_shard: dict[str, int] = {}
-    for number, paths in enumerate(benchmarks):
-        for shard in find_shards(paths):
-            of_shard.setdefault(shard.name, number)
+    of_shard = numbers_of(("", find_shards(paths)) for paths in benchmarks)
     items = BenchmarkItems(options.benchmark, options.fields(), options.ngram)
     for batch in run.batches_beside():
         items.add(of_shard[batch.source], batch)
@@ -181,12 +166,11 @@ def _search(
     run: Run, items: BenchmarkItems, contamination: Contamination, options: Options
 ) -> list[str]:  # fmt: skip
     """The first pass; returns the names of the inputs."""
+    from synthtools.cli.run_inputs import numbers_of
     from synthtools.curate.contamination import ItemSearch
 
     groups = run.groups()
-    input_of = {
-        shard.name: n for n, (_, shards) in reversed([*enumerate(groups)]) for shard in shards
-    }
+    input_of = numbers_of(groups)
     for work in run.worked(ItemSearch(items), options, records=False):
         contamination.add(work.batch, work.result, input_of[work.batch.source])
         run.count(len(work.batch))
@@ -196,8 +180,11 @@ def _search(
 
 def _decided(run: Run, contamination: Contamination, options: Options) -> Iterator[Batch]:
     """The second pass: what stays; records that hold an item are kept aside on the way."""
+    from synthtools.cli.run_inputs import no_work
+    from synthtools.records.added_column import Column
+
     done = 0
-    for work in run.worked(_nothing, options, again=True, texts=True):
+    for work in run.worked(no_work, options, again=True, texts=True):
         batch = work.batch
         verdicts = [contamination.verdict(done + i) for i in range(len(batch))]
         held = [i for i, (_, _, holds) in enumerate(verdicts) if holds]
@@ -207,7 +194,10 @@ def _decided(run: Run, contamination: Contamination, options: Options) -> Iterat
             if held and run.further is not None:
                 run.write_further(_with_fields(batch.take(held), [verdicts[i] for i in held]))
             if options.remove == "passage" and held:
-                batch = _without_passages(batch, held, done, contamination, options.text_field)
+                texts = batch.column(options.text_field)
+                for index in held:
+                    texts[index] = contamination.without_passages(done + index, texts[index])
+                batch = batch.adding({options.text_field: Column("string", texts)})
                 held = [i for i in held if not batch.added[options.text_field].values[i].strip()]
             left = [i for i in range(len(batch)) if i not in set(held)]
             if left:
@@ -216,17 +206,6 @@ def _decided(run: Run, contamination: Contamination, options: Options) -> Iterat
         run.progress.advance(len(verdicts))
     if done != contamination.records:
         raise SynthError("the input has changed while it was read; run it again")
-
-
-def _without_passages(
-    batch: Batch, held: list[int], done: int, contamination: Contamination, field: str
-) -> Batch:
-    from synthtools.records.added_column import Column
-
-    texts = batch.column(field)
-    for index in held:
-        texts[index] = contamination.without_passages(done + index, texts[index])
-    return batch.adding({field: Column("string", texts)})
 
 
 def _with_fields(batch: Batch, verdicts: list[tuple[float, str | None, bool]]) -> Batch:
@@ -238,7 +217,3 @@ def _with_fields(batch: Batch, verdicts: list[tuple[float, str | None, bool]]) -
             "contaminated_by": Column("string", [item for _, item, _ in verdicts]),
         }
     )
-
-
-def _nothing(batch: Batch, texts: Any) -> None:
-    return None

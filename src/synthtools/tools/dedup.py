@@ -39,10 +39,8 @@ from synthtools.errors import SynthError, UsageError
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
     from synthtools.curate.deduplicated_records import DeduplicatedRecords
-    from synthtools.curate.duplicate_clusters import DuplicateClusters
-    from synthtools.curate.fingerprint_store import FingerprintIndex
-    from synthtools.curate.known_texts import KnownTexts
-    from synthtools.curate.shared_index import SharedIndex
+    from synthtools.curate.fingerprint_store import FingerprintIndex, SharedIndex
+    from synthtools.curate.known_texts import DuplicateClusters, KnownTexts
     from synthtools.curate.text_fingerprints import DocumentComparison
     from synthtools.records.batch import Batch
 
@@ -64,7 +62,6 @@ class Options(Inputs, ShapedText, Output, Picture, Workers):
     exact: bool = option(False, help="Find equal texts (the default).")
     near: bool = option(False, help="Find near-duplicates (MinHash-LSH).")
     against: list[str] | None = option(
-        None,
         metavar="PATH",
         help="Also remove records that repeat one of this file or directory, which is only read; "
         "repeatable.",
@@ -82,13 +79,11 @@ class Options(Inputs, ShapedText, Output, Picture, Workers):
         "and cluster_size.",
     )
     removed: str | None = option(
-        None,
         metavar="PATH",
         help="Write the removed records to this file or directory, each with cluster, duplicate_of "
         "(file:line of the kept record), reason and, for near-duplicates, similarity to it.",
     )
     index: str | None = option(
-        None,
         metavar="DIR|URL",
         help="A directory of fingerprints: texts of earlier runs count as known, and this run's are "
         "added. With --near also redis://HOST:PORT/NAME, an index that several machines share "
@@ -98,7 +93,6 @@ class Options(Inputs, ShapedText, Output, Picture, Workers):
         "record", help="What is compared and removed: whole records, or their paragraphs or lines."
     )
     min_length: int | None = option(
-        None,
         metavar="N",
         min=0,
         help="Ignore paragraphs or lines of fewer characters (default 0).",
@@ -109,29 +103,25 @@ class Options(Inputs, ShapedText, Output, Picture, Workers):
         "matter.",
     )
     field: str | None = option(
-        None,
         metavar="FIELD",
         help="Compare the values of this field, not the texts; records without it are kept.",
     )
     similarity: float | None = option(
-        None,
         metavar="J",
         min=0.01,
         max=1,
         help="Minimum Jaccard index of the shingles of near-duplicates (default 0.8).",
     )
     shingle: int | None = option(
-        None, metavar="W", min=1, help="Length of a shingle, in words or characters (default 5)."
+        metavar="W", min=1, help="Length of a shingle, in words or characters (default 5)."
     )
     shingle_unit: Literal["words", "characters"] | None = option(
-        None,
         help="What shingles are made of (default: words; both in lower case with single spaces).",
     )
     permutations: int | None = option(
-        None, metavar="P", min=2, max=4096, help="Entries of a signature (default 128)."
+        metavar="P", min=2, max=4096, help="Entries of a signature (default 128)."
     )
     hash: Literal["fast", "sha1"] | None = option(
-        None,
         help="Hash of a shingle: fast (default), or sha1, which gives the signatures of datasketch "
         "2.0.",
     )
@@ -193,6 +183,7 @@ class Options(Inputs, ShapedText, Output, Picture, Workers):
 def run(options: Options) -> dict[str, Any]:
     """Reads all for fingerprints, decides, reads the inputs again and writes."""
     from synthtools.cli.run import Run
+    from synthtools.cli.run_inputs import numbers_of
     from synthtools.curate.fingerprint_store import job_hash
     from synthtools.curate.known_texts import KnownTexts
     from synthtools.records.first_records import needs
@@ -208,11 +199,9 @@ def run(options: Options) -> dict[str, Any]:
 
     refuse_repeated(find_shards([*(options.files or ["-"]), *(options.against or ())]))
     with ExitStack() as stack:
-        index = None
-        if (
-            options.index is not None
-        ):  # first: the output of a run that adds to it may stand already
-            index = _index(options.index, comparison, options)
+        # First: the output of a run that adds to it may stand already.
+        index = _index(options.index, comparison, options) if options.index is not None else None
+        if index is not None:
             stack.enter_context(index)
         run = stack.enter_context(
             Run(
@@ -231,8 +220,19 @@ def run(options: Options) -> dict[str, Any]:
         if run.done and (index is None or index.ends_with(job)):
             return run.finish()
         run.shards = run.twice(run.shards)
-        texts = stack.enter_context(KnownTexts(comparison, *_inputs(run, options), index))
-        _read(run, texts, options)
+        groups = run.groups()
+        groups += [(name, find_shards([name])) for name in options.against or ()]
+        names = [name for name, _ in groups]
+        texts = stack.enter_context(KnownTexts(comparison, names, numbers_of(groups), index))
+        for shards in (run.shards_beside, run.shards):
+            if shards is run.shards:
+                texts.begin_own()
+            for work in run.worked(
+                comparison, options, shards=shards, fields=comparison.fields, records=False
+            ):
+                texts.add(work.batch, work.result)
+                run.count(len(work.batch))
+        texts.settle()
         if run.done:  # what was killed between its output and its index
             report = run.finish()
         else:
@@ -245,8 +245,7 @@ def run(options: Options) -> dict[str, Any]:
 def _index(
     name: str, comparison: DocumentComparison, options: Options
 ) -> FingerprintIndex | SharedIndex:
-    from synthtools.curate.fingerprint_store import FingerprintIndex
-    from synthtools.curate.shared_index import SCHEME, SharedIndex
+    from synthtools.curate.fingerprint_store import SCHEME, FingerprintIndex, SharedIndex
     from synthtools.text.similar_clusters import shape
 
     if not name.startswith(SCHEME):
@@ -257,35 +256,7 @@ def _index(
     return SharedIndex(name, comparison.settings, bands, rows)
 
 
-def _inputs(run: Run, options: Options) -> tuple[list[str], dict[str, int]]:
-    """Names of the inputs, then of what they are held against; the number of each shard's."""
-    from synthtools.records.inputs import find_shards
-
-    groups = run.groups()
-    groups += [(name, find_shards([name])) for name in options.against or ()]
-    of_shard: dict[str, int] = {}
-    for number, (_, shards) in enumerate(groups):
-        for shard in shards:
-            of_shard.setdefault(shard.name, number)
-    return [name for name, _ in groups], of_shard
-
-
-def _read(run: Run, texts: KnownTexts, options: Options) -> None:
-    """The first pass: fingerprints of everything."""
-    comparison = texts.comparison
-    for shards in (run.shards_beside, run.shards):
-        if shards is run.shards:
-            texts.begin_own()
-        for work in run.worked(
-            comparison, options, shards=shards, fields=comparison.fields, records=False
-        ):
-            texts.add(work.batch, work.result)
-            run.count(len(work.batch))
-    texts.settle()
-
-
 def _written(run: Run, texts: KnownTexts, options: Options) -> dict[str, Any]:
-    """Decides, writes, reports."""
     from synthtools.curate.deduplicated_records import DeduplicatedRecords
 
     report, clusters = _clusters_of(run, texts, options)
@@ -330,7 +301,9 @@ def _kept(
     run: Run, texts: KnownTexts, records: DeduplicatedRecords, options: Options
 ) -> Iterator[Batch]:
     """The second pass: what stays; what goes is written on the way."""
-    for work in run.worked(_nothing, options, again=True, texts=True):
+    from synthtools.cli.run_inputs import no_work
+
+    for work in run.worked(no_work, options, again=True, texts=True):
         if records.done + len(work.batch) > texts.own_records:
             raise SynthError("the input has changed while it was read; run it again")
         kept, gone = records.parted(work.batch, work.texts)
@@ -338,7 +311,3 @@ def _kept(
         run.progress.advance(len(work.batch))
         if len(kept):
             yield kept
-
-
-def _nothing(batch: Batch, texts: Any) -> None:
-    return None

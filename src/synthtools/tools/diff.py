@@ -50,19 +50,16 @@ class Options(Seed, FileFormat, Picture, Report):
     """Options of ``synth diff``."""
 
     reports: list[str] | None = operand(
-        None,
         metavar="REPORT",
         help="Two or more reports of one tool (--report FILE, --json), or results of other programs; "
         "each is compared with the first. - is stdin.",
     )
     samples: list[str] | None = option(
-        None,
         metavar="FILE",
         help="The samples of each report of synth eval, in the same order (default: the path in "
         "the report, or that name beside the report).",
     )
     figure: list[str] | None = option(
-        None,
         metavar="PATH",
         help="Only figures whose path contains this (suites.arc_easy, ece); with --budget, the "
         "full path of a figure whose loss counts (default: accuracy or perplexity of each suite).",
@@ -73,7 +70,6 @@ class Options(Seed, FileFormat, Picture, Report):
         "guidance of Ratios: up to 20 % is safe, 20–30 % depends on scale, more hurts.",
     )
     shares: list[float] | None = option(
-        None,
         metavar="LIST",
         parse=quantities.share,
         min=0,
@@ -82,7 +78,6 @@ class Options(Seed, FileFormat, Picture, Report):
         help="With --budget: the synthetic share of each report (0,10%,20% or 0,0.1,0.2).",
     )
     parameters: int | None = option(
-        None,
         metavar="N",
         parse=quantities.count,
         min=1,
@@ -131,8 +126,8 @@ class Options(Seed, FileFormat, Picture, Report):
 def run(options: Options) -> dict[str, Any]:
     """Compares each report with the first."""
     from synthtools.evaluate import differences
-    from synthtools.evaluate.budget import series
     from synthtools.evaluate.generations import followed
+    from synthtools.evaluate.synthetic_shares import series
     from synthtools.records.inputs import find_shards
 
     start = time.monotonic()
@@ -178,11 +173,8 @@ def _paired(
     own: Sequence[list[dict[str, Any]] | None],
     options: Options,
 ) -> list[dict[str, Any]]:
-    """Paired rows of each report against the first, where both have their samples.
-
-    Args:
-        own: samples that came with a report.
-    """
+    """Paired rows of each report against the first, where both have their samples. ``own``: samples that came
+    with a report."""
     from synthtools.cli.terminal import remark
     from synthtools.evaluate.paired_comparison import compared
     from synthtools.reports.diff import sentence
@@ -233,9 +225,8 @@ def _samples(
 ) -> tuple[str, Samples] | None:
     """The samples of a report, and where they are from; with remarks on what they lack."""
     from synthtools.cli.terminal import remark
-    from synthtools.evaluate.evaluator import Evaluator
+    from synthtools.evaluate.evaluator import Evaluator, samples_beside
     from synthtools.evaluate.paired_comparison import by_suite
-    from synthtools.evaluate.samples import samples_beside
 
     path = path or samples_beside(name, report, remark)
     if path is not None:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from synthtools.cli.run import Run
     from synthtools.curate.dsir import Estimator, Features
-    from synthtools.curate.top_records import Chosen, TopRecords
+    from synthtools.curate.weighted_draws import Chosen, TopRecords
     from synthtools.records.batch import Batch
     from synthtools.records.inputs import Shard
     from synthtools.records.record_keys import RecordHashes
@@ -54,7 +54,6 @@ class Options(Inputs, ShapedText, Output, Picture, Seed, Workers):
     """Options of ``synth dsir``."""
 
     target: list[PathShare] | None = option(
-        None,
         metavar="PATH[=SHARE]",
         parse=quantities.path_share,
         help="Records that the selection should resemble; repeatable. With shares each target gets "
@@ -91,20 +90,17 @@ class Options(Inputs, ShapedText, Output, Picture, Seed, Workers):
         help="Pseudo-count added to each bucket of either corpus (Laplace; 0 in the paper).",
     )
     fit_tokens: int | None = option(
-        None,
         metavar="COUNT|all",
         parse=quantities.count_or_all,
         min=1,
         help="Fit the raw side on the first COUNT tokens (default: all).",
     )
     target_text_field: str | None = option(
-        None,
         metavar="FIELD",
         help="The field that holds the text of the targets (default: --text-field).",
     )
     save_estimator: str | None = output_file(help="Save the fitted estimator as JSON.")
     estimator: str | None = option(
-        None,
         metavar="FILE",
         parse=quantities.NamedContent,
         help="Use an estimator from --save-estimator: the raw data is then read only once.",
@@ -255,7 +251,7 @@ def _select(run: Run, estimator: Estimator, parts: list[int], options: Options) 
     import numpy as np
 
     from synthtools.curate.dsir import spread
-    from synthtools.curate.top_records import TopRecords, choose
+    from synthtools.curate.weighted_draws import TopRecords, choose
     from synthtools.draws import gumbel
     from synthtools.measure.response import kl_reduction
     from synthtools.records.record_keys import RecordKeys

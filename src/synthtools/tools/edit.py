@@ -22,6 +22,7 @@ Memory: the model, some MB of text ahead; 8 to 16 bytes for each record without 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli.model_options import Model
@@ -39,7 +40,6 @@ class Options(Inputs, ShapedText, Output, Picture, Model, Seed, Workers):
     """Options of ``synth edit``."""
 
     threshold: float | None = option(
-        None,
         metavar="P",
         min=0,
         max=1,
@@ -47,41 +47,35 @@ class Options(Inputs, ShapedText, Output, Picture, Model, Seed, Workers):
         "is given alone.",
     )
     below: float | None = option(
-        None,
         metavar="P",
         min=0,
         max=1,
         help="Resample tokens with probability <= P (the paper's ablation).",
     )
     drop_below: float | None = option(
-        None,
         metavar="P",
         min=0,
         max=1,
         help="Delete tokens with probability < P (the authors' filter uses 0.001).",
     )
     top_k: int | None = option(
-        None,
         metavar="K",
         min=1,
         help="Draw from the K most probable tokens (default 8; 64 with --top-p).",
     )
     top_p: float | None = option(
-        None,
         metavar="P",
         min=0,
         max=1,
         help="Draw from the fewest tokens that together have probability P.",
     )
     rejection: Literal["authors", "exact"] | None = option(
-        None,
         help="Draw by rejection sampling (RSO, arXiv 2309.06657). authors, as in their code: "
         "candidates are tried from the most probable down, each accepted with chance a = "
         "softmax(P/BETA), so that q(c) ~ a(c) times the (1 - a) of those before it; BETA is 0.5 "
         "unless given. exact, RSO's target for the reward ln P [ours]: q(c) ~ P(c)^(1 + 1/BETA).",
     )
     temperature: float | None = option(
-        None,
         metavar="BETA",
         min=0,
         help="Draw c with q(c) ~ P(c)^(1/BETA). Default 1.5, as in the authors' code; 1 with "
@@ -96,7 +90,6 @@ class Options(Inputs, ShapedText, Output, Picture, Model, Seed, Workers):
         1, metavar="N", min=1, help="Edit N times, each time the output of the previous edit."
     )
     scores: str | None = option(
-        None,
         metavar="FILE",
         help="Edit from the scores that synth ppl --candidates K wrote for these records, without "
         "running the model; the output is byte for byte the same.",
@@ -125,8 +118,13 @@ def run(options: Options) -> dict[str, Any]:
     """Edits with a model, or from stored scores."""
     from synthtools.cli.run import Run
     from synthtools.cli.terminal import remark
-    from synthtools.curate.edited_records import edited_by_model, edited_by_scores, report
-    from synthtools.curate.stored_scores import StoredScores, stored_fields
+    from synthtools.curate.edited_records import (
+        StoredScores,
+        edited_by_model,
+        edited_by_scores,
+        report,
+        stored_fields,
+    )
     from synthtools.lm.open_models import open_model, open_tokenizer
 
     run: Run
@@ -145,26 +143,14 @@ def run(options: Options) -> dict[str, Any]:
         if options.scores:
             tokenizer, field = open_tokenizer(settings.model), run.text_field
             stored = StoredScores(run.batches_beside(), rules, tokenizer, field)
-            batches = run.keyed_batches()
-            edited = edited_by_scores(
-                batches, stored.of, rules, tokenizer, field, run.rejects, seed=seed
-            )
-            run.write(edited)
+            records = run.keyed_batches(), stored.of, rules, tokenizer, field, run.rejects
+            run.write(edited_by_scores(*records, seed=seed))
         else:
             with open_model(settings, rules.request(), remark) as model:
                 run.model, run.progress.scoring = model.description, model.progress
                 batches, field = run.keyed_batches(model.chunk_bytes), run.text_field
-                run.write(
-                    edited_by_model(
-                        batches,
-                        model,
-                        rules,
-                        field,
-                        run.rejects,
-                        seed=seed,
-                        generations=generations,
-                    )
-                )
+                edited = partial(edited_by_model, seed=seed, generations=generations)
+                run.write(edited(batches, model, rules, field, run.rejects))
         result = run.finish(report(run.totals, rules, generations))
     last = result["generations"][-1]
     if last["tokens"] and not (last["changed"] or last["dropped"] or options.quiet):

@@ -50,9 +50,7 @@ if TYPE_CHECKING:
 
 # Every pair is compared, and each group needs a distinguishable marker.
 _MOST_GROUPS = 12
-_FOR_MAPS = (
-    *("vector_field", "limit", "by", "reference", "method", "neighbours", "permutations", "plot"),
-)
+_FOR_MAPS = "vector_field limit by reference method neighbours permutations plot"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +58,6 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Seed, VectorModel, Work
     """Options of ``synth embed``."""
 
     pooling: Literal["mean", "last", "cls"] | None = option(
-        None,
         help="The mean of the last hidden states over the text [ours], the state of its last "
         "token, or (sentence encoders only) of the first special token. Default: as the encoder's "
         "own configuration says, else mean.",
@@ -69,7 +66,6 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Seed, VectorModel, Work
         False, help="Scale vectors to length 1: distances then rank like cosines."
     )
     max_tokens: int | None = option(
-        None,
         metavar="N",
         min=1,
         help="Embed only the first N tokens of each text (default: all): inputs of different "
@@ -79,7 +75,7 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Seed, VectorModel, Work
         False, help="Report a map and the distances between inputs instead of writing records."
     )
     vector_field: str | None = option(
-        None, metavar="FIELD", help="With --map: take the vectors from this field, without a model."
+        metavar="FIELD", help="With --map: take the vectors from this field, without a model."
     )
     limit: int | None = option(
         2000,
@@ -89,10 +85,9 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Seed, VectorModel, Work
         help="With --map: draw at most N documents from each group, or all.",
     )
     by: str | None = option(
-        None, metavar="FIELD", help="With --map: group records by this field (default: by input)."
+        metavar="FIELD", help="With --map: group records by this field (default: by input)."
     )
     reference: str | None = option(
-        None,
         metavar="GROUP",
         help="With --map: the group that comes first (default: the first input; with --by the "
         "first value in alphabetical order).",
@@ -117,7 +112,7 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Seed, VectorModel, Work
 
     def check(self) -> None:
         super().check()
-        for name in _FOR_MAPS if not self.map else ():
+        for name in () if self.map else _FOR_MAPS.split():
             if getattr(self, name) != getattr(Options, name):
                 raise UsageError(f"--{name.replace('_', '-')} goes with --map")
         if self.neighbours % 2 == 0:
@@ -181,24 +176,20 @@ def _map(options: Options) -> dict[str, Any]:
             field = run.text_field or options.text_field
             samples = GroupSamples(options.limit, options.seed, field, spool)
             missing = _sample(run, samples, options)
-            names = _ordered(samples.names(), options)
+            names = samples.names() if options.by is None else sorted(samples.names())
+            first = options.reference
+            if first is not None and first not in names:
+                raise SynthError(f"--reference {first}: no such group (groups: {', '.join(names)})")
+            names.sort(key=lambda name: name != first)  # the reference first
             groups = [MapGroup(name, missing.get(name, 0), *samples.drawn(name)) for name in names]
             _take_vectors(run, groups, options)
-        return run.finish(
-            document_map(
-                groups,
-                options.method,
-                neighbours=options.neighbours,
-                permutations=options.permutations,
-                seed=options.seed,
-                stage=run.progress.stage,
-            )
-        )
+        own = {name: getattr(options, name) for name in ("neighbours", "permutations", "seed")}
+        return run.finish(document_map(groups, options.method, **own, stage=run.progress.stage))
 
 
 def _sample(run: Run, samples: GroupSamples, options: Options) -> dict[str, int]:
     """Draws from all records; returns how many of each group have null for a vector."""
-    from synthtools.curate.sampled_records import strata_of
+    from synthtools.curate.sampled_records import by_stratum, strata_of
     from synthtools.measure.document_map import sound_vectors
 
     field = options.vector_field
@@ -210,9 +201,7 @@ def _sample(run: Run, samples: GroupSamples, options: Options) -> dict[str, int]
         for batch in run.records(shards=shards):
             run.count(len(batch))
             groups = strata_of(batch, options.by) if name is None else [name] * len(batch)
-            for group in dict.fromkeys(groups):
-                members = [index for index, of in enumerate(groups) if of == group]
-                some = batch if len(members) == len(batch) else batch.take(members)
+            for group, some in by_stratum(batch, groups):
                 if field:
                     some, nulls, dimensions = sound_vectors(
                         some, field, "--vector-field", run.rejects, dimensions
@@ -238,19 +227,7 @@ def _named(run: Run) -> list[tuple[str | None, list[Any]]]:
     return groups
 
 
-def _ordered(names: list[str], options: Options) -> list[str]:
-    """The groups, the reference first."""
-    names = names if options.by is None else sorted(names)
-    first = options.reference
-    if first is None:
-        return names
-    if first not in names:
-        raise SynthError(f"--reference {first}: no such group (groups: {', '.join(names)})")
-    return [first, *(name for name in names if name != first)]
-
-
 def _take_vectors(run: Run, groups: list[MapGroup], options: Options) -> None:
-    """Gives each group the vectors of its drawn documents."""
     from synthtools.measure.document_map import stored_vectors
     from synthtools.measure.embedded_records import embedded
 

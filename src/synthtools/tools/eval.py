@@ -41,10 +41,9 @@ from synthtools.errors import PartialReportError, SynthError, UsageError
 from synthtools.tools.eval_options import AnswersAndJudge, EvaluatedModel, domain
 
 if TYPE_CHECKING:
-    from synthtools.evaluate.early_warning import CalibrationChange
-    from synthtools.evaluate.evaluator import EvaluationOptions
+    from synthtools.evaluate.differences import CalibrationChange
+    from synthtools.evaluate.evaluator import EvaluationOptions, SampleFile
     from synthtools.evaluate.paired_comparison import PairedDifference
-    from synthtools.evaluate.samples import SampleFile
     from synthtools.lm.model_settings import ModelSettings
     from synthtools.records.batch import Batch
 
@@ -66,23 +65,18 @@ class Options(
         False, "--list", help="List the suites and what each needs, and exit."
     )
     data: str | None = option(
-        None,
         metavar="DIR",
         help="Directory of the suites' data: DIR/SUITE/… or DIR/eval_SUITE/…, in any record "
         "format; or the directory of one suite.",
     )
     valid: list[tuple[str, str]] | None = option(
-        None,
         metavar="NAME=PATH",
         parse=domain,
         help="A domain of the suite perplexity: a name and a file or directory of records with a "
         "field text; repeatable. Without --suite it selects that suite.",
     )
-    limit: int | None = option(
-        None, metavar="N", min=1, help="Only the first N items of each suite."
-    )
+    limit: int | None = option(metavar="N", min=1, help="Only the first N items of each suite.")
     shots: int | None = option(
-        None,
         metavar="K",
         min=0,
         max=100,
@@ -90,7 +84,6 @@ class Options(
         "train or dev split; where there is none, from the other items.",
     )
     task_files: str | None = option(
-        None,
         metavar="DIR",
         help="Task definitions of lm-evaluation-harness (YAML) for --suite lm-eval:TASK, instead "
         "of those installed.",
@@ -116,14 +109,12 @@ class Options(
         "kept beside --samples FILE, in .FILE.answers.jsonl.",
     )
     shard: quantities.InputPart | None = option(
-        None,
         metavar="I/N",
         parse=quantities.part,
         help="Evaluate only the I-th of N parts of each suite's items. With a --cache that all parts "
         "share, a run without --shard then gives the whole report, of which nothing is asked again.",
     )
     baseline: str | None = option(
-        None,
         metavar="REPORT",
         help="Report of an earlier model on the same suites: warn where calibration got worse but "
         "accuracy did not (Ratios).",
@@ -142,9 +133,8 @@ class Options(
 
         super().check()
         names = [name for name, _ in self.valid or ()]
-        for name in names:
-            if names.count(name) > 1:
-                raise UsageError(f"--valid {name}: is named twice")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UsageError(f"--valid {twice[0]}: is named twice")
         if self.samples == "-":
             raise UsageError("--samples -: stdout has the report; name a file")
         if self.resume and (self.samples is None or self.force):
@@ -214,8 +204,7 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.cli.run import Run
     from synthtools.cli.run_journal import answer_journal, answers_beside
     from synthtools.evaluate import suites
-    from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
-    from synthtools.evaluate.samples import SampleFile
+    from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, SampleFile
     from synthtools.records.inputs import find_shards
     from synthtools.records.outputs import FileSink
     from synthtools.records.record_faults import require_text
@@ -311,9 +300,9 @@ def _compared(
 ) -> list[CalibrationChange]:
     """Where calibration and accuracy went since the baseline, suite by suite."""
     from synthtools.cli import terminal
-    from synthtools.evaluate import early_warning, paired_comparison
-    from synthtools.evaluate.evaluator import Evaluator
-    from synthtools.evaluate.samples import samples_beside
+    from synthtools.evaluate import differences
+    from synthtools.evaluate.evaluator import Evaluator, samples_beside
+    from synthtools.evaluate.paired_comparison import by_suite, compared
     from synthtools.reports.document import number
 
     path = samples_beside(name, before, terminal.remark)
@@ -321,18 +310,13 @@ def _compared(
     if path is not None:
         fields = {n: s["per_item"] for n, s in report["suites"].items() if s.get("per_item")}
         try:
-            paired = paired_comparison.compared(
-                paired_comparison.by_suite(Evaluator().records(path)),
-                paired_comparison.by_suite(samples.rows),
-                fields,
-                options.bootstrap,
-                options.seed,
-            )
+            first, other = by_suite(Evaluator().records(path)), by_suite(samples.rows)
+            paired = compared(first, other, fields, options.bootstrap, options.seed)
         except SynthError as error:  # the evaluation is done: its report must not be lost
             terminal.remark(f"{path}: {error}")
-    rows = early_warning.warnings(before, report, paired)
+    rows = differences.warnings(before, report, paired)
     for row in rows:
-        if row["state"] == early_warning.EARLY:
+        if row["state"] == differences.EARLY:
             terminal.remark(
                 f"early warning: {row['suite']}: calibration is worse than in {name} (ECE "
                 f"{number(row['ece'][0])} → {number(row['ece'][1])}), accuracy not yet"

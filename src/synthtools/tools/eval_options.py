@@ -10,11 +10,7 @@ from synthtools.errors import UsageError
 
 
 def domain(text: str) -> tuple[str, str]:
-    """``NAME=PATH``, or a path that is its own name.
-
-    Raises:
-        ValueError: one of them is empty.
-    """
+    """``NAME=PATH``, or a path that is its own name. Raises ValueError: one of them is empty."""
     name, equals, path = text.partition("=")
     if not name or (equals and not path):
         raise ValueError("give NAME=PATH")
@@ -26,7 +22,6 @@ class EvaluatedModel(Model):
     """Like ``Model``, but named without an option, and some suites need none."""
 
     model: str | None = operand(  # type: ignore[assignment]
-        None,
         metavar="MODEL",
         help="The language model: builtin, smollm2, a directory, a Hub id, or a GGUF file "
         "(FILE.gguf, REPO:FILE.gguf). Pickle weights are never loaded; code from a model's "
@@ -40,7 +35,6 @@ class AnswerFiles(Group):
 
     group = "Answers and judges"
     answers: list[str] | None = option(
-        None,
         metavar="FILE",
         help="Answers of one or several models as records (prompt, response, model), evaluated "
         "instead of, or beside, a live model's; FastChat, FollowBench and AlpacaEval formats are "
@@ -48,12 +42,10 @@ class AnswerFiles(Group):
         "Repeatable.",
     )
     pairs: str | None = option(
-        None,
         metavar="FILE",
         help="Pairwise probabilities of a judge as records, for --suite self-preference.",
     )
     judgments: str | None = option(
-        None,
         metavar="FILE",
         help="Preferences of other judges as records (judge, prompt_id, model, reference, "
         "preference from 1 to 2), for --suite self-preference: a table of judges and families, and "
@@ -62,13 +54,11 @@ class AnswerFiles(Group):
         "(a directory of their files) these two take the mean, as of a panel.",
     )
     reference: str | None = option(
-        None,
         metavar="FILE",
         help="Answers of one model that others are compared with (--suite alpaca_eval), or "
         "reference answers in FastChat's format (--suite mt_bench).",
     )
     target: str | None = option(
-        None,
         metavar="NAME",
         help="The model whose texts are the judge's own in --suite self-preference (default: the "
         "one of the judge's name).",
@@ -82,7 +72,6 @@ class AnswerFiles(Group):
         "have.",
     )
     author_files: str | None = option(
-        None,
         metavar="DIR",
         help="Write answers and judgments here in the formats of the benchmarks' authors: "
         "FastChat's model_answer/ and model_judgment/, FollowBench's api_output/, AlpacaEval's "
@@ -110,7 +99,6 @@ class AnswersAndJudge(JudgeReplies, AnswerFiles):
         help="Sample answers from the fewest tokens that together have this probability.",
     )
     judge: list[str] | None = option(
-        None,
         metavar="MODEL",
         help="The model that judges, in suites with a judge: builtin, a directory, a Hub id, or a "
         "name that --judge-server serves. It runs as the model does (--backend, --server), or on "
@@ -118,7 +106,6 @@ class AnswersAndJudge(JudgeReplies, AnswerFiles):
         "(of choices the majority), where all have one; with their agreement.",
     )
     judge_server: list[str] | None = option(
-        None,
         metavar="URL",
         help="An OpenAI-compatible server for the judge; of several judges one for all, or one each "
         "in their order.",
@@ -135,8 +122,7 @@ class AnswersAndJudge(JudgeReplies, AnswerFiles):
                 f"--judge-server: {len(servers)} servers of {len(judges)} judges; give one for all, or "
                 "one for each"
             )
-        for name in judges:
-            if judges.count(name) > 1:
-                raise UsageError(
-                    f"--judge {name}: is named twice; judges of a panel have own names"
-                )
+        if twice := [name for name in judges if judges.count(name) > 1]:
+            raise UsageError(
+                f"--judge {twice[0]}: is named twice; judges of a panel have own names"
+            )

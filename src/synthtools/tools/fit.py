@@ -88,7 +88,6 @@ class Options(Inputs, Seed, Picture, Report):
         help="The field of the loss; several are fitted one by one, and what is best has the least mean.",
     )
     fix: list[quantities.NamedNumber] | None = option(
-        None,
         metavar="NAME=NUMBER,…",
         parse=quantities.named_number,
         commas=True,
@@ -102,21 +101,18 @@ class Options(Inputs, Seed, Picture, Report):
         help="Share of the rows that a second fit leaves out to predict them; 0 for none.",
     )
     flops: float | None = option(
-        None,
         metavar="C",
         min=1e6,
         help="With chinchilla, kaplan and repeat: parameters and tokens of the least loss at 6·N·D = C "
         "(1e21).",
     )
     unique: int | None = option(
-        None,
         metavar="U",
         parse=quantities.count,
         min=1,
         help="With repeat and --flops: how many unique tokens there are (10B).",
     )
     at: list[quantities.NamedNumber] | None = option(
-        None,
         metavar="FIELD=NUMBER,…",
         parse=quantities.named_number,
         commas=True,
@@ -202,11 +198,8 @@ def run(options: Options) -> FitReport:
 
 
 def _law(options: Options) -> Law | None:
-    """The law of these variables; None for those of shares, which depend on the rows.
-
-    Raises:
-        UsageError: it has other variables.
-    """
+    """The law of these variables; None for those of shares, which depend on the rows. Raises UsageError: it has
+    other variables."""
     from synthtools.measure.laws import LAWS
 
     forms = LAWS.get(options.law)

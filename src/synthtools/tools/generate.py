@@ -45,8 +45,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import terminal
 from synthtools.errors import UsageError
-from synthtools.tools.generate_batches import requests
-from synthtools.tools.generate_costs import plan
+from synthtools.tools.generate_costs import plan, requests
 from synthtools.tools.generate_run import GenerateOptions, GenerationRun, report_of
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from synthtools.errors import SynthError, UsageError
 from synthtools.records.shapes import ShapeName
 
 if TYPE_CHECKING:
-    from synthtools.curate.templates import Template
+    from synthtools.curate.reshaped_records import Template
     from synthtools.lm.generation import Generator, SamplingSettings
     from synthtools.lm.model_settings import ModelSettings
     from synthtools.lm.server.rate_limit import TrafficLimits
@@ -33,8 +33,7 @@ def _content(name: str) -> str:
 
 
 def _template(value: str) -> Template:
-    from synthtools.curate.reshaped_records import template_of
-    from synthtools.curate.templates import Template
+    from synthtools.curate.reshaped_records import Template, template_of
 
     return Template(text_of(value)) if value.startswith("@") else template_of(value)
 
@@ -45,28 +44,25 @@ class Prompts(Group):
 
     group = "Options"
     prompt_field: str | None = option(
-        None,
         metavar="FIELD",
         help="The field that holds the prompt: a text, or a list of {role, content}. Default "
         "prompt; text with --style and --continue.",
     )
     shape: ShapeName | None = option(
-        None,
         help="The prompt is that of records of this shape, up to the answer. By default it is the "
         "field prompt, else what the fields of a record show.",
     )
     template: Any = option(
-        None,
         metavar="TEXT|@FILE",
         parse=_template,
         help="Build the prompt from several fields: 'Summarise:\\n\\n{text}'. \\n, \\t and \\\\ are newline, tab "
         "and backslash (not in a file, which is taken as it is); {{ and }} are braces.",
     )
     context_field: str | None = option(
-        None, metavar="FIELD", help="Put the text of this field before the prompt."
+        metavar="FIELD", help="Put the text of this field before the prompt."
     )
     system: str | None = option(
-        None, metavar="TEXT|@FILE", parse=text_of, help="System message of each conversation."
+        metavar="TEXT|@FILE", parse=text_of, help="System message of each conversation."
     )
     plain: bool = option(
         False,
@@ -103,9 +99,7 @@ class Answers(Group):
         max=1.0,
         help="Draw from the fewest tokens that together have probability P (Baskets: 0.9).",
     )
-    top_k: int | None = option(
-        None, metavar="K", min=1, help="Draw from the K most probable tokens."
-    )
+    top_k: int | None = option(metavar="K", min=1, help="Draw from the K most probable tokens.")
     max_new_tokens: int = option(
         1024,
         metavar="N",
@@ -113,16 +107,14 @@ class Answers(Group):
         help="Maximum tokens of an answer (Baskets: 1,024); fewer where the context ends.",
     )
     stop: list[str] | None = option(
-        None, metavar="TEXT", help="End an answer before this text; repeatable."
+        metavar="TEXT", help="End an answer before this text; repeatable."
     )
     schema: str | None = option(
-        None,
         metavar="FILE",
         parse=_content,
         help="JSON schema that answers must follow (vLLM, and servers that support it).",
     )
     regex: str | None = option(
-        None,
         metavar="REGEX",
         help="Regular expression that answers must match (vLLM and its servers).",
     )
@@ -132,18 +124,16 @@ class Answers(Group):
         "an equal share (a multi-source set; Baskets, arXiv 2511.01490).",
     )
     stratify_by: str | None = option(
-        None,
         metavar="FIELD",
         help="With --assign stratified: equal shares within each value of this field.",
     )
     response_field: str | None = option(
-        None,
         metavar="FIELD",
         help="Field for the answer (default response, which a record must not have; a field that "
         "is named here is replaced).",
     )
     model_field: str | None = option(
-        None, metavar="FIELD", help="Field for the model's name (default model, likewise)."
+        metavar="FIELD", help="Field for the model's name (default model, likewise)."
     )
 
     def sampling(self) -> SamplingSettings:
@@ -174,7 +164,6 @@ class Generators(Engine, Cached):
         "is never run.",
     )
     context: int | None = option(
-        None,
         metavar="TOKENS",
         min=2,
         help="Maximum tokens of prompt and answer together (default: the model's own length). A "
@@ -186,13 +175,11 @@ class Generators(Engine, Cached):
         "does. Conversations begin as their template says.",
     )
     server: list[str] | None = option(  # type: ignore[assignment]
-        None,
         metavar="URL",
         help="An OpenAI-compatible server, such as http://127.0.0.1:8000; repeatable. Requests for "
         "a model go to all servers that have it.",
     )
     kv_cache: int | None = option(
-        None,
         metavar="SIZE",
         parse=quantities.size_in_bytes,
         help="Size of vLLM's key-value cache (default: the rest of a GPU's memory, at most 2GB on "
@@ -216,11 +203,8 @@ class Generators(Engine, Cached):
         tell: Callable[[str], None],
         limits: TrafficLimits | None = None,
     ) -> Generator:
-        """One of the models, to be closed by the caller.
-
-        Args:
-            tell: takes remarks; limits: see ``open_model``.
-        """
+        """One of the models, to be closed by the caller. ``tell``: takes remarks; ``limits``: see
+        ``open_model``."""
         from synthtools.lm.open_models import open_generator
 
         return open_generator(

@@ -40,7 +40,6 @@ class Protocol(Prompts, Answers):
 
     group = "Options"
     style: Style | None = option(
-        None,
         help="Rephrase documents in a style of WRAP (arXiv 2401.16380) or BeyondWeb (arXiv 2508.10975; its names are "
         "ours); or ask questions as SynthLLM does "
         "(arXiv 2503.19551): synthllm-1 one from each document; concepts writes what a document is about to the field "
@@ -48,7 +47,6 @@ class Protocol(Prompts, Answers):
         "documents, new records whose questions join concepts along a walk through them.",
     )
     passages: int | None = option(
-        None,
         metavar="WORDS",
         min=1,
         help="With a style of WRAP or BeyondWeb: rephrase passages of whole sentences of at most so many words (WRAP: 300 tokens), "
@@ -56,7 +54,6 @@ class Protocol(Prompts, Answers):
         "refused is a bad record. Adds passages, their number.",
     )
     combinations: int | None = option(
-        None,
         metavar="N",
         min=1,
         help="Walks of --style synthllm-3, a record each (default: as many as documents).",
@@ -67,14 +64,12 @@ class Protocol(Prompts, Answers):
         help="What --style concepts has written, or a list of concepts, for synthllm-2 and synthllm-3.",
     )
     continue_: int | None = option(
-        None,
         metavar="TOKENS",
         min=1,
         help="Continue the first TOKENS of each document (iterative collapse, arXiv 2305.17493: "
         "64), which are added as beginning.",
     )
     self_instruct: int | None = option(
-        None,
         metavar="N",
         min=1,
         help="Generate N new tasks from the prompts (Self-Instruct, arXiv 2212.10560): 8 examples, "
@@ -98,16 +93,12 @@ class Protocol(Prompts, Answers):
         "part after ####.",
     )
     wrong_field: str | None = option(
-        None, metavar="FIELD", help="The small model's answer, for --extrapolate-errors."
+        metavar="FIELD", help="The small model's answer, for --extrapolate-errors."
     )
 
     @property
     def protocol(self) -> str:
-        """The protocol's name.
-
-        Raises:
-            UsageError: several are asked for.
-        """
+        """The protocol's name. Raises UsageError: several are asked for."""
         asked = {
             self.style or "style": self.style is not None,
             "self-instruct": self.self_instruct is not None,
@@ -157,14 +148,13 @@ class Asking(Protocol, Generators, Seed):
     def prompt_builder(self) -> PromptBuilder:
         """How records become prompts."""
         from synthtools.curate import (
-            beginnings,
             concept_graph,
             error_extrapolation,
             passages,
             prompts,
             rationales,
         )
-        from synthtools.curate.templates import Template
+        from synthtools.curate.reshaped_records import Template
 
         if self.rationale:
             return rationales.prompts(self.field, self.answer_field, self.system)
@@ -176,7 +166,7 @@ class Asking(Protocol, Generators, Seed):
             from synthtools.lm.open_models import open_tokenizer
 
             tokenizer = open_tokenizer(self.settings(name=self.names()[0]).model)
-            return beginnings.prompts(self.field, self.continue_, tokenizer)
+            return prompts.from_beginning(self.field, self.continue_, tokenizer)
         if self.passages is not None:
             return passages.prompts(self.field, self.system)
         if self.style in ("synthllm-2", "synthllm-3"):

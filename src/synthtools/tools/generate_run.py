@@ -136,14 +136,14 @@ class GenerationRun:
 
     def answer(self) -> None:
         """Every model answers its records."""
-        from synthtools.curate import model_shares
+        from synthtools.curate import answers
         from synthtools.curate.answers import first_place
 
         options, run = self._options, self._run
         names = options.names()
         shares: np.ndarray | None = None
         if options.assign == "stratified":
-            shares = model_shares.stratified(
+            shares = answers.stratified(
                 self._prompted(), len(names), options.seed, options.stratify_by
             )
         described = []
@@ -153,7 +153,7 @@ class GenerationRun:
                 continue  # an earlier run has written all of this model's
             items = self._prompted()
             if shares is not None:
-                items = model_shares.share_of(items, shares, part)
+                items = answers.share_of(items, shares, part)
             with self._opened(name) as generator:
                 described.append(generator.description)
                 run.model = described[0] if len(names) == 1 else {"models": described}
@@ -168,10 +168,10 @@ class GenerationRun:
     ) -> Iterator[Batch]:
         from synthtools.curate import (
             answers,
-            beginnings,
             concept_graph,
             error_extrapolation,
             passages,
+            prompts,
             rationales,
         )
 
@@ -195,7 +195,7 @@ class GenerationRun:
         if options.style == "synthllm-2":
             return concept_graph.with_combinations(batches, options.concept_field, options.seed)
         if options.continue_ is not None:
-            return beginnings.with_beginnings(batches, options.prompt_builder())
+            return prompts.with_beginnings(batches, options.prompt_builder())
         return batches
 
     def counts(self) -> dict[str, Any]:

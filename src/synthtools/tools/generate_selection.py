@@ -1,4 +1,4 @@
-"""The options of ``synth generate`` about which answers are taken: scores, the best of several, none twice."""
+"""The options of ``synth generate`` about which answers are taken: rules, scores, the best of several, none twice."""
 
 from __future__ import annotations
 
@@ -11,17 +11,81 @@ from synthtools.cli import quantities
 from synthtools.cli.model_options import JudgeReplies
 from synthtools.cli.parameters import option
 from synthtools.errors import SynthError, UsageError
-from synthtools.tools.generate_validation import ValidatedAnswers
+from synthtools.tools.generate_costs import Costs
 
 if TYPE_CHECKING:
-    from synthtools.curate.answer_scores import Score
-    from synthtools.curate.distinct_texts import DistinctTexts
     from synthtools.curate.text_classifier import TextClassifier
+    from synthtools.curate.text_fingerprints import DistinctTexts
+    from synthtools.curate.validators import Score, Validator
     from synthtools.evaluate.judge import Judge
     from synthtools.lm.generation import Answer, Prompt
     from synthtools.lm.kept_values import TalliedStore, ValueStore
     from synthtools.lm.scorer import LanguageModel
     from synthtools.lm.server.rate_limit import TrafficLimits
+
+
+def _validator(text: str) -> Validator:
+    from synthtools.curate.validators import validator_of
+
+    return validator_of(text)
+
+
+@dataclass(frozen=True)
+class ValidatedAnswers(Costs):
+    """Which answers are taken."""
+
+    group = "Options"
+    validate: list[Any] | None = option(
+        metavar="RULE",
+        parse=_validator,
+        help="Accept only answers that pass: words=MIN..MAX, characters=MIN..MAX, tokens=MIN..MAX (20.. and "
+        "..200 too), regex=REGEX (RE2, found in the answer), !regex=REGEX, json (the answer is JSON alone), "
+        "schema=FILE (JSON that a JSON schema accepts), language=CODE,… (as langdetect sees it; both need "
+        "[validate]), or a range of a score: judge=7.., perplexity=..50, probability=0.9... Repeatable; all must "
+        "hold, asked in their order. A prompt whose answers are all refused is a bad record, with the rule and "
+        "what it saw.",
+    )
+    retries: int | None = option(
+        metavar="N",
+        min=0,
+        max=100,
+        help="How often to draw a refused answer again (default 2), each time a draw of its own.",
+    )
+
+    def check(self) -> None:
+        super().check()
+        named = self.selecting()
+        if named is None:
+            if self.retries is not None:
+                raise UsageError(
+                    "--retries draws again what is refused: give --validate or --distinct"
+                )
+            return
+        if self.protocol in ("rationale", "self-instruct"):
+            raise UsageError(f"{named}: {self.protocol} has checks of its own")
+        if self.dry_run:
+            raise UsageError(f"--dry-run cannot tell how often {named} draws again")
+        if self.batch_in and self.retries:
+            raise UsageError("--batch-in has one answer a prompt: --retries needs a model to ask")
+        if self.retries != 0 and self.temperature == 0 and not self.batch_in:
+            raise UsageError(
+                f"--temperature 0 draws the same answer again: {named} needs --retries 0 with it"
+            )
+
+    def selecting(self) -> str | None:
+        """What selects answers, None where all are taken."""
+        return "--validate" if self.validate else None
+
+    def scores_asked(self) -> set[str]:
+        """The scores that rules ask for."""
+        return {rule.within.score for rule in self.validate or () if rule.within is not None}
+
+    def draws_after_the_first(self) -> int:
+        """How often a refused answer is drawn again."""
+        if self.batch_in:
+            return 0
+        return 2 if self.retries is None else self.retries
+
 
 _SCORES = ("judge", "perplexity", "probability", "words", "characters", "tokens")
 
@@ -51,7 +115,6 @@ class SelectedOptions(JudgeReplies, ValidatedAnswers):
 
     group = "Options"
     best_of: int | None = option(
-        None,
         metavar="N",
         min=2,
         max=1000,
@@ -59,49 +122,42 @@ class SelectedOptions(JudgeReplies, ValidatedAnswers):
         "first). Adds generate_score; the others are counted.",
     )
     score: Any = option(
-        None,
         metavar="[min:|max:]SCORE",
         parse=_best,
         help="The score of --best-of: judge, perplexity (the lowest is the best, unless max: says otherwise), "
         "probability, words, characters or tokens (the highest).",
     )
     judge: str | None = option(
-        None,
         metavar="MODEL",
         help="The model whose rating from 1 to 10 is the score judge, asked as in synth eval's MT-Bench. It is "
         "loaded beside the model that answers and runs as that does, or on --judge-server. --budget does not "
         "count it.",
     )
     judge_server: str | None = option(
-        None, metavar="URL", help="An OpenAI-compatible server for the judge."
+        metavar="URL", help="An OpenAI-compatible server for the judge."
     )
     score_model: str | None = option(
-        None,
         metavar="MODEL",
         help="The model of the score perplexity (default builtin): that of the answer alone, as synth ppl "
         "--text-field response gives it.",
     )
     classifier: str | None = option(
-        None,
         metavar="FILE",
         parse=quantities.NamedContent,
         help="The classifier of the score probability, saved by synth classify: that of its first class.",
     )
     distinct: Literal["exact", "near"] | None = option(
-        None,
         help="Refuse an answer that repeats one taken before it (in the order of the prompts) or a text of "
         "--against: equal, or near-duplicates as in synth dedup. Compares all answers, so it goes without "
         "--shard, and a directory cannot be resumed; a FILE can.",
     )
     similarity: float | None = option(
-        None,
         metavar="J",
         min=0.01,
         max=1,
         help="Minimum Jaccard index of near-duplicates (default 0.8).",
     )
     against: list[str] | None = option(
-        None,
         metavar="PATH",
         parse=_known,
         help="Records that no answer may repeat either (--distinct), by their answer, else their text; or an index "
@@ -147,7 +203,7 @@ class SelectedOptions(JudgeReplies, ValidatedAnswers):
 
     def known_texts(self) -> DistinctTexts | None:
         """What answers may not repeat, of indexes so far; None where they may repeat anything."""
-        from synthtools.curate.distinct_texts import DistinctTexts
+        from synthtools.curate.text_fingerprints import DistinctTexts
 
         if self.distinct is None:
             return None
@@ -164,11 +220,8 @@ class SelectedOptions(JudgeReplies, ValidatedAnswers):
         tell: Callable[[str], None],
         limits: TrafficLimits,
     ) -> Judge:
-        """The judge, closed by ``stack``.
-
-        Args:
-            kept: journal and cache, which keep its replies like answers; limits: shared with the model.
-        """
+        """The judge, closed by ``stack``. ``kept``: journal and cache, which keep its replies like answers;
+        ``limits``: shared with the model."""
         from synthtools.evaluate.judge import Judge
         from synthtools.lm.generation import SamplingSettings
         from synthtools.lm.kept_values import KeptGenerator, ModelValues
@@ -192,8 +245,8 @@ class SelectedOptions(JudgeReplies, ValidatedAnswers):
 
     def opened_scores(self, stack: ExitStack, tell: Callable[[str], None]) -> dict[str, Score]:
         """The scores that are asked for, but the judge's; their models are closed by ``stack``."""
-        from synthtools.curate.answer_scores import LENGTHS
         from synthtools.curate.text_classifier import TextClassifier
+        from synthtools.curate.validators import LENGTHS
         from synthtools.lm.open_models import open_model
         from synthtools.lm.scores import ScoreRequest
 
@@ -260,6 +313,6 @@ def _perplexity_under(model: LanguageModel) -> Score:
 
 def _probability_by(classifier: TextClassifier) -> Score:
     """The probability of a classifier's first class."""
-    from synthtools.curate.answer_scores import as_buffer
+    from synthtools.curate.validators import as_buffer
 
     return lambda prompts, answers: classifier.probabilities(as_buffer(answers))[:, 0].tolist()

@@ -289,10 +289,8 @@ def _density(options: Options) -> dict[str, Any]:
 
 @contextmanager
 def _embedded(run: Run, options: Options) -> Iterator[tuple[Embedded, bool]]:
-    """The records with their vectors, and whether they have been read once by then.
-
-    The vectors of a model are made in one pass and kept on disk; those of a field are read again.
-    """
+    """The records with their vectors, and whether they have been read once by then. The vectors of a model are
+    made in one pass and kept on disk; those of a field are read again."""
     from synthtools.measure.vector_density import with_vectors
 
     # Records that a resumed run has written count in the sketch as well.

@@ -68,35 +68,31 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Seed, LocalModel, Worke
         show_default=False,
     )
     human: list[NamedPath] | None = option(
-        None,
         metavar="[NAME=]PATH",
         parse=quantities.source_path,
         help="Human text to calibrate with, a file or directory; repeatable.",
     )
     synthetic: list[NamedPath] | None = option(
-        None,
         metavar="[NAME=]PATH",
         parse=quantities.source_path,
         help="Text of language models to calibrate with, one source a model or domain; repeatable.",
     )
     calibration: str | None = option(
-        None, metavar="FILE", parse=NamedContent, help="Use what --save wrote for the same model."
+        metavar="FILE", parse=NamedContent, help="Use what --save wrote for the same model."
     )
     save: str | None = output_file(help="Write the calibration to this file (JSON).")
     assume_human: str | None = option(
-        None,
         metavar="PATH",
         help="Text of the corpus's domain that is known to be human. It takes the place of the human "
         "sources, and the synthetic ones are moved along with it [ours].",
     )
     by: str | None = option(
-        None, metavar="FIELD", help="Estimate each value of this field, too (default: each input)."
+        metavar="FIELD", help="Estimate each value of this field, too (default: each input)."
     )
     per_record: bool = option(
         False, help="Write the records with the field origin instead of the report."
     )
     tokens: int | None = option(
-        None,
         metavar="N",
         min=16,
         help="Look at the first N tokens of each document; one of fewer than 5/8 N is left out "
@@ -123,9 +119,8 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Seed, LocalModel, Worke
         if self.calibration is not None and self.tokens is not None:
             raise UsageError("--tokens belongs to the calibration, and --calibration has it")
         names = [one.name for one in [*(self.human or ()), *(self.synthetic or ())]]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise UsageError(f"two sources are called {twice}: write NAME=PATH")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UsageError(f"two sources are called {twice[0]}: write NAME=PATH")
         if not self.estimates() and (self.by or self.assume_human or self.per_record):
             raise UsageError(
                 "without FILE there is only a calibration: name the corpus (- for stdin)"
@@ -180,19 +175,14 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def _described(calibration: Calibration) -> dict[str, Any]:
-    sources = [
-        {
-            "name": one.name,
-            "label": "synthetic" if one.synthetic else "human",
-            "documents": len(one.features),
-        }
-        for one in calibration.sources
-    ]
+    sources = []
+    for one in calibration.sources:
+        label = "synthetic" if one.synthetic else "human"
+        sources.append({"name": one.name, "label": label, "documents": len(one.features)})
     return {"tokens_looked_at": calibration.tokens, "sources": sources}
 
 
 def _calibrated(run: Run, options: Options, model: LanguageModel) -> Calibration:
-    """The labelled sources as numbers."""
     from synthtools.measure.origin_calibration import Calibration
 
     tokens = options.tokens or min(160, model.capacity)
@@ -207,11 +197,7 @@ def _calibrated(run: Run, options: Options, model: LanguageModel) -> Calibration
 def _source(
     run: Run, options: Options, model: LanguageModel, tokens: int, one: NamedPath, synthetic: bool
 ) -> LabelledSource:
-    """A source as numbers.
-
-    Raises:
-        SynthError: it has too few documents.
-    """
+    """A source as numbers. Raises SynthError: it has too few documents."""
     from synthtools.measure.origin_calibration import source_of
     from synthtools.measure.origin_estimate import FEWEST
     from synthtools.records.inputs import find_shards
@@ -240,11 +226,8 @@ def _measured(
     field: str,
     batches: Iterable[tuple[str, Batch]],
 ) -> dict[str, tuple[int, MeasuredDocuments]]:
-    """Of each group its number of documents, and a sample of them as numbers.
-
-    Args:
-        batches: with the group that their records are of.
-    """
+    """Of each group its number of documents, and a sample of them as numbers. ``batches``: with the group that
+    their records are of."""
     import numpy as np
 
     from synthtools.curate.sampled_records import GroupSamples
@@ -268,19 +251,14 @@ def _measured(
             for batch, documents in measured(drawn, model, field, tokens, run.rejects):
                 parts.append(documents)
                 run.progress.advance(len(batch))
-            columns = zip(*parts, strict=True)
-            by_source[name] = (
-                seen,
-                MeasuredDocuments(*(np.concatenate(column) for column in columns)),
-            )
+            columns = map(np.concatenate, zip(*parts, strict=True))
+            by_source[name] = seen, MeasuredDocuments(*columns)
     return by_source
 
 
 def _groups(run: Run, options: Options) -> Iterator[tuple[str, Batch]]:
     """The records of the corpus with the group that they are of: a value of --by, or an input."""
-    import numpy as np
-
-    from synthtools.curate.sampled_records import strata_of
+    from synthtools.curate.sampled_records import by_stratum, strata_of
 
     input_of = {shard.name: name for name, shards in run.groups() for shard in shards}
     for batch in run.records():
@@ -288,9 +266,7 @@ def _groups(run: Run, options: Options) -> Iterator[tuple[str, Batch]]:
         if options.by is None:
             yield input_of[batch.source], batch
             continue
-        names = np.array(strata_of(batch, options.by), object)
-        for name in dict.fromkeys(names):
-            yield name, batch.take(np.flatnonzero(names == name).tolist())
+        yield from by_stratum(batch, strata_of(batch, options.by))
 
 
 def _estimated(
@@ -322,7 +298,7 @@ def _estimated(
     }
     nothing = MeasuredDocuments.none()
     parts = [nothing, *(documents for _, documents in by_source.values())]
-    whole = MeasuredDocuments(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    whole = MeasuredDocuments(*map(np.concatenate, zip(*parts, strict=True)))
     each = [np.full(len(d.tokens), seen / len(d.tokens)) for seen, d in by_source.values()]
     verdict = estimator.judge(whole, np.concatenate([nothing.tokens, *each]))
     if options.per_record:

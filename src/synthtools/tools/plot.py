@@ -99,7 +99,7 @@ def run(options: Options) -> str | None:
     ]
     on_page = options.suffix in _PAGES
     if options.shares is not None:
-        from synthtools.evaluate.mixtures import curves
+        from synthtools.evaluate.synthetic_shares import curves
 
         given = [("mixtures", curves(given, options.shares)), *(given if on_page else [])]
     figures = [

@@ -44,7 +44,6 @@ class Options(Inputs, TextField, Output, Picture, Seed):
         help="How many records to draw (1000, 10M).",
     )
     by: str | None = option(
-        None,
         metavar="FIELD",
         help="Draw with probability proportional to the weight in this field (default: all equal). "
         "Records of weight 0 are never drawn.",
@@ -56,7 +55,6 @@ class Options(Inputs, TextField, Output, Picture, Seed):
         "logarithms, and origin for q.",
     )
     bias: float | None = option(
-        None,
         metavar="B",
         min=0.0,
         help="How much a record of origin q is drawn less (Drayson et al. 2025; default: 10, as in their "
@@ -70,7 +68,7 @@ class Options(Inputs, TextField, Output, Picture, Seed):
     )
     with_replacement: bool = option(False, help="A record may be drawn several times.")
     stratify_by: str | None = option(
-        None, metavar="FIELD", help="Draw separately from each value of this field."
+        metavar="FIELD", help="Draw separately from each value of this field."
     )
     allocation: Literal["proportional", "equal"] = option(
         "proportional",
@@ -78,7 +76,6 @@ class Options(Inputs, TextField, Output, Picture, Seed):
     )
     or_all: bool = option(False, help="Take all records if there are fewer than N.")
     rest: str | None = option(
-        None,
         metavar="PATH",
         help="Write the records that were not drawn to this file or directory, in input order: a "
         "split that loses nothing.",
@@ -90,15 +87,16 @@ class Options(Inputs, TextField, Output, Picture, Seed):
             raise UsageError("--inverse and --scale need --by FIELD, the weights")
         if self.bias is not None and not self.origins:
             raise UsageError("--bias belongs to --by origin")
-        if self.with_replacement:
-            if self.stratify_by is not None:
-                raise UsageError("--with-replacement does not go with --stratify-by")
-            if self.or_all:
-                raise UsageError(
-                    "--with-replacement draws N of any number of records: leave out --or-all"
-                )
-            if self.rest is not None:
-                raise UsageError("--with-replacement leaves no rest: leave out --rest")
+        if not self.with_replacement:
+            return
+        if self.stratify_by is not None:
+            raise UsageError("--with-replacement does not go with --stratify-by")
+        if self.or_all:
+            raise UsageError(
+                "--with-replacement draws N of any number of records: leave out --or-all"
+            )
+        if self.rest is not None:
+            raise UsageError("--with-replacement leaves no rest: leave out --rest")
 
     @property
     def origins(self) -> bool:

@@ -237,10 +237,8 @@ def _known(option: str, wanted: list[str], names: list[str], otherwise: str) -> 
 
 
 def _values(rows: list[Row]) -> list[str]:
-    """Takes those fields of records that hold numbers alone as values; returns their names.
-
-    A field of nothing but nulls is one too: it is how a value that no report had comes back.
-    """
+    """Takes those fields of records that hold numbers alone as values; returns their names. A field of nothing
+    but nulls is one too: it is how a value that no report had comes back."""
     names = dict.fromkeys(name for row in rows for name in row.others)
     kinds = {name: {type(row.others.get(name)) for row in rows} - {type(None)} for name in names}
     numbers = [name for name, types in kinds.items() if types <= {int, float, bool}]
@@ -278,7 +276,7 @@ def _tidy(row: Row, first: list[str], names: list[str]) -> dict[str, Any]:
 
 def _write(report: dict[str, Any], options: Options, inputs: list[Any]) -> None:
     """Rows and Markdown, each whole or not at all."""
-    from synthtools.evaluate.samples import SampleFile
+    from synthtools.evaluate.evaluator import SampleFile
     from synthtools.records.atomic_files import write_whole
     from synthtools.records.same_file import refuse_input_as_output
     from synthtools.reports.document import encoded

@@ -57,7 +57,6 @@ class Options(TrainingOptions):
     """Options of ``synth train``."""
 
     files: list[PathShare] | None = operand(
-        None,
         metavar="PATH[=SHARE]",
         parse=quantities.path_share,
         help="Files or directories of records in any format. With shares (human/=0.75 "
@@ -65,7 +64,6 @@ class Options(TrainingOptions):
         "source is used.",
     )
     arch: str | None = option(
-        None,
         metavar="NAME|FILE",
         help="Architecture of a new model: llama-tiny (default), gpt2-tiny, gpt-neox-tiny, "
         "olmo-tiny, qwen3-tiny, llama-prior, gpt2, gpt2-medium, olmo-237m, olmo-1b, llama-2b, "
@@ -78,25 +76,22 @@ class Options(TrainingOptions):
         metavar="MODEL",
         help="Continue training this model instead: builtin, a directory or a Hub id.",
     )
-    revision: str | None = option(None, metavar="REV", help="Commit, tag or branch of a Hub model.")
+    revision: str | None = option(metavar="REV", help="Commit, tag or branch of a Hub model.")
     train_tokenizer: int | None = option(
-        None,
         metavar="SIZE",
         parse=quantities.count,
         min=1,
         help="Train a byte-level BPE tokenizer of SIZE tokens from the data.",
     )
     tokenizer: str | None = option(
-        None, metavar="MODEL", help="Use this model's tokenizer (default with --from: its own)."
+        metavar="MODEL", help="Use this model's tokenizer (default with --from: its own)."
     )
     context: int | None = option(
-        None,
         metavar="TOKENS",
         min=2,
         help="Tokens of a row (default: 512; with --from the model's own, at most 2048).",
     )
     tokens: int | None = option(
-        None,
         metavar="N",
         parse=quantities.count,
         min=1,
@@ -114,7 +109,6 @@ class Options(TrainingOptions):
         "tokenizer's chat template; only answers are learned.",
     )
     shape: ShapeName | None = option(
-        None,
         help="With --sft: the shape of all records. By default each record's fields tell it: "
         "--messages-field, --prompt-field and --response-field, else any of these shapes.",
     )
@@ -131,14 +125,12 @@ class Options(TrainingOptions):
         "below the data takes their beginning: sorted files must be shuffled first.",
     )
     loss_weight: list[NamedNumber] | None = option(
-        None,
         metavar="SOURCE=W",
         parse=quantities.named_number,
         help="Weight of a source's mean loss (by its file or directory name); repeatable. The "
         "other sources share the rest in proportion to their tokens.",
     )
     golden: str | None = option(
-        None,
         metavar="SOURCE",
         help="Weight this source, the real text, by the golden-ratio rule: (√(k²+4k) − k)/2, k "
         "real to synthetic rows (arXiv 2502.18049).",
@@ -179,11 +171,8 @@ class Options(TrainingOptions):
         ]
 
     def weights(self) -> list[tuple[float | None, bool]]:
-        """Loss weight of each source, and whether it is the golden one.
-
-        Raises:
-            UsageError: a source is unknown, or the weights make no whole.
-        """
+        """Loss weight of each source, and whether it is the golden one. Raises UsageError: a source is unknown,
+        or the weights make no whole."""
         names = [source_name(path) for path, _ in self.sources]
         for name in names:
             if names.count(name) > 1 and (self.loss_weight or self.golden):

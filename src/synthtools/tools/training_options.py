@@ -37,7 +37,6 @@ class Optimizer(Group):
     group = "Training"
     batch: int = option(8, metavar="ROWS", min=1, help="Rows per optimizer step.")
     micro_batch: int | None = option(
-        None,
         metavar="ROWS",
         min=1,
         help="Rows per forward pass of a process (default: all its rows); gradients add up.",
@@ -48,7 +47,6 @@ class Optimizer(Group):
         "embeddings, output layer, norms and biases.",
     )
     lr: float | None = option(
-        None,
         metavar="RATE",
         min=0,
         help="Peak learning rate (default: the architecture's; 5e-5 for a model whose "
@@ -101,11 +99,7 @@ class Optimizer(Group):
     device: str = option("auto", metavar="auto|cpu|cuda", help="Where to train; also cuda:1, …")
 
     def micro_rows(self) -> int:
-        """Rows of one pass of one process.
-
-        Raises:
-            UsageError: the rows cannot be divided.
-        """
+        """Rows of one pass of one process. Raises UsageError: the rows cannot be divided."""
         ranks = rank_and_size()[1]
         if self.batch % ranks:
             raise UsageError(f"--batch {self.batch} cannot be divided among {ranks} processes")
@@ -128,14 +122,13 @@ class Adapters(Group):
 
     group = "Adapters"
     lora_rank: int | None = option(
-        None, metavar="R", min=1, help="Train LoRA adapters of this rank (peft)."
+        metavar="R", min=1, help="Train LoRA adapters of this rank (peft)."
     )
     lora_alpha: float | None = option(
-        None, metavar="A", help="Scale of the adapters (default: twice the rank)."
+        metavar="A", help="Scale of the adapters (default: twice the rank)."
     )
     lora_dropout: float = option(0.0, metavar="P", min=0, max=1, help="Dropout before adapters.")
     lora_targets: list[str] | None = option(
-        None,
         metavar="NAME,…",
         commas=True,
         help="Layers that get adapters (default: all linear layers but the output layer).",
@@ -177,7 +170,6 @@ class Checkpoints(Group):
     )
     force: bool = option(False, help="Overwrite an existing model.")
     cache: str | None = option(
-        None,
         metavar="DIR",
         help="Keep tokenized data here, to be used by other runs on the same data too (default: in "
         "the model directory).",
@@ -190,7 +182,6 @@ class Validation(Group):
 
     group = "Validation"
     valid: list[NamedPath] | None = option(
-        None,
         metavar="NAME=PATH",
         parse=quantities.named_path,
         help="Perplexity of these records during training and at the end; repeatable.",
@@ -204,8 +195,8 @@ class Validation(Group):
         min=0,
         help="Stop after N validations without a better loss, and keep the best weights.",
     )
-    tensorboard: str | None = option(None, metavar="DIR", help="Write curves for TensorBoard.")
-    wandb: str | None = option(None, metavar="PROJECT", help="Send curves to Weights & Biases.")
+    tensorboard: str | None = option(metavar="DIR", help="Write curves for TensorBoard.")
+    wandb: str | None = option(metavar="PROJECT", help="Send curves to Weights & Biases.")
 
     def check(self) -> None:
         super().check()
@@ -253,11 +244,8 @@ class TrainingOptions(
         return DocumentFormat(kind, self.text_field, fields, shape)
 
     def settings(self, learning_rate: float, **more: Any) -> Settings:
-        """The options as the loop takes them; ``steps`` is left open.
-
-        Args:
-            learning_rate: unless the user named one.
-        """
+        """The options as the loop takes them; ``steps`` is left open. ``learning_rate``: unless the user named
+        one."""
         from synthtools.training.plan import Settings
 
         return Settings(

@@ -47,7 +47,6 @@ class UnlearnObjective(Group):
         "rmu", "taskvector", "refine",
     ] = option("bounded", help="How to forget; see Methods above.")  # fmt: skip
     weights: list[float] | None = option(
-        None,
         metavar="F,R,K",
         commas=True,
         min=0,
@@ -55,7 +54,6 @@ class UnlearnObjective(Group):
         "method's).",
     )
     beta: float | None = option(
-        None,
         metavar="B",
         min=1e-6,
         help="β of npo, dpo, idkdpo (0.1) and simnpo (4.5), α of wga and taskvector (1), strength of "
@@ -66,14 +64,12 @@ class UnlearnObjective(Group):
         "forward", help="KL(original ‖ current), or KL(current ‖ original) [direction: ours]."
     )
     reference: str | None = option(
-        None,
         metavar="MODEL",
         help="The original model for KL, the methods that compare with it, and the report (default: "
         "the model before unlearning).",
     )
 
     layer: int | None = option(
-        None,
         metavar="N",
         min=0,
         help="Layer whose output rmu steers, from 0; it and the two before are trained (default: the "
@@ -83,17 +79,12 @@ class UnlearnObjective(Group):
         "preferred", metavar="NAME", help="Field of the answer that dpo prefers."
     )
     refusal: list[str] | None = option(
-        None,
         metavar="TEXT",
         help="What idkdpo prefers; repeatable: one of them for each prompt (default: ten sentences).",
     )
 
     def settled(self) -> Weights:
-        """The weights of the terms.
-
-        Raises:
-            UsageError: a number does not go with the method.
-        """
+        """The weights of the terms. Raises UsageError: a number does not go with the method."""
         from synthtools.training.unlearn_methods import Weights, settled
 
         if self.weights is not None and len(self.weights) != 3:
@@ -118,23 +109,20 @@ class Options(UnlearnObjective, TrainingOptions):
     """Options of ``synth unlearn``."""
 
     model: str | None = option(
-        None, metavar="MODEL", help="The model to change: builtin, a directory or a Hub id."
+        metavar="MODEL", help="The model to change: builtin, a directory or a Hub id."
     )
-    revision: str | None = option(None, metavar="REV", help="Commit, tag or branch of a Hub model.")
+    revision: str | None = option(metavar="REV", help="Commit, tag or branch of a Hub model.")
     forget: list[str] | None = option(
-        None,
         metavar="PATH",
         help="Records to forget: a text, or a prompt and a response (read as the prompt, an empty "
         "line, the response); repeatable.",
     )
     replay: list[PathShare] | None = option(
-        None,
         metavar="PATH[=SHARE]",
         parse=quantities.path_share,
         help="Human text that the model should keep; repeatable, with or without shares.",
     )
     tokens: int | None = option(
-        None,
         metavar="N",
         parse=quantities.count,
         min=1,
@@ -152,13 +140,11 @@ class Options(UnlearnObjective, TrainingOptions):
         help="Share of each step's rows that come from --forget, if there is replay [ours].",
     )
     context: int | None = option(
-        None,
         metavar="TOKENS",
         min=2,
         help="Tokens of a row of replay (default: the model's own, at most 2048).",
     )
     forget_context: int | None = option(
-        None,
         metavar="TOKENS",
         min=2,
         help="Tokens of a row of forget (default: as --context); longer documents count as "
@@ -171,14 +157,12 @@ class Options(UnlearnObjective, TrainingOptions):
     )
     answers_only: bool = option(False, help="Forget only the answers, not the prompts before them.")
     until: list[NamedNumber] | None = option(
-        None,
         metavar="NAME=VALUE",
         parse=quantities.named_number,
         help="Stop when forget-ppl, kl or drift has reached a value (mean of 10 steps); "
         "repeatable.",
     )
     max_replay_rise: float | None = option(
-        None,
         metavar="SHARE",
         parse=quantities.proportion,
         min=0,

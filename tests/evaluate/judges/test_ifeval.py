@@ -8,7 +8,7 @@ import pytest
 
 from synthtools.errors import SynthError
 from synthtools.evaluate import ifeval
-from synthtools.evaluate.ifeval_rules import RULES, followed, loosened
+from synthtools.evaluate.ifeval import RULES, followed, loosened
 from synthtools.text.languages import language_of
 
 # Of each instruction: arguments, answers that follow it, answers that do not.

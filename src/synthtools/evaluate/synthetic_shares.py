@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any, TypedDict
 
-from synthtools.errors import UsageError, parameter
+from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.evaluate import differences
 from synthtools.evaluate.suites import HEADS
 
@@ -51,11 +51,8 @@ class BudgetReport(TypedDict):
 
 
 def guidance(share: float, parameters: float | None = None) -> tuple[str, str]:
-    """(zone, what the paper says of it) of a synthetic share.
-
-    Args:
-        parameters: of the model; None where they are not known.
-    """
+    """(zone, what the paper says of it) of a synthetic share. ``parameters``: of the model; None where they are
+    not known."""
     if share <= SAFE:
         return "safe", "within 3 % of the baseline at all scales"
     if share > LIMIT:
@@ -95,12 +92,14 @@ def series(
             if name not in of_report:
                 raise UsageError(f"{parameter('figure', name)}: report {number} has no such figure")
         if first[name] == 0:
-            raise UsageError(
-                f"{parameter('figure', name)}: is 0 in the baseline, of which no share can be lost"
-            )
+            named = parameter("figure", name)
+            raise UsageError(f"{named}: is 0 in the baseline, of which no share can be lost")
     rows: list[ShareRow] = []
     for of_report, share in zip(figures, shares, strict=True):
-        losses = {name: _loss(first[name], of_report[name], name) for name in names}
+        losses = {}
+        for name in names:
+            change = (of_report[name] - first[name]) / abs(first[name])
+            losses[name] = change if differences.lower_is_better(name) else -change
         loss = sum(losses.values()) / len(losses)
         zone, words = guidance(share, parameters)
         rows.append(
@@ -127,28 +126,98 @@ def series(
 
 
 def head_figures(report: dict[str, Any], figures: dict[str, float]) -> list[str]:
-    """Paths of the figures that say how good a model is: of each suite (eval), of each validation
-    set (train).
-
-    Args:
-        figures: the report's ``differences.figures``.
-    """
+    """Paths of the figures that say how good a model is: of each suite (eval), of each validation set (train).
+    ``figures``: the report's ``differences.figures``."""
     if report.get("kind") == "train":
         return [name for name in figures if name.startswith("valid.")]
     if "suites" not in report:
         return [name for name in figures if name in ("perplexity", "accuracy", "loss")]
     heads = []
     for suite in report["suites"]:
-        head = next((h for h in HEADS if f"suites.{suite}.{h}" in figures), None)
-        heads += [f"suites.{suite}.{head}"] if head else []
+        heads += [path for h in HEADS if (path := f"suites.{suite}.{h}") in figures][:1]
     return heads
-
-
-def _loss(first: float, value: float, name: str) -> float:
-    change = (value - first) / abs(first)
-    return change if differences.lower_is_better(name) else -change
 
 
 def _ece(first: dict[str, float], other: dict[str, float]) -> float | None:
     keys = [key for key in first if key.endswith(".ece") and key in other]
     return sum(other[key] - first[key] for key in keys) / len(keys) if keys else None
+
+
+class MixtureCurve(TypedDict):
+    """A figure by growing synthetic share: mean, range and number of the runs of each share."""
+
+    figure: str
+    quantity: str
+    name: str
+    shares: list[float]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+    runs: list[int]
+
+
+def curves(
+    reports: Sequence[tuple[str, dict[str, Any]]], shares: Sequence[float]
+) -> dict[str, Any]:
+    """A report of kind ``mixtures``.
+
+    Args:
+        reports: of train or eval, each with the name of its file.
+        shares: of each report, 0 to 1, in any order; runs of one share (seeds) are put together.
+
+    Returns:
+        ``of``: the kind of the reports; ``curves``: of the perplexity of each validation set, of the head
+        figure of each suite and of its calibration error.
+
+    Raises:
+        SynthError: reports of different kinds, without such a figure, or with others than the first.
+    """
+    kinds = {report["kind"]: name for name, report in reports}
+    if len(kinds) > 1:
+        raise SynthError(
+            f"{reports[0][0]}: reports of different kinds ({', '.join(sorted(kinds))}) make no curve"
+        )
+    by_report = [differences.figures(report) for _, report in reports]
+    wanted = _wanted(reports[0][1], by_report[0])
+    if not wanted:
+        raise SynthError(
+            f"{reports[0][0]}: has no perplexity or accuracy to hold against the share; give reports "
+            "of synth train with validation sets, or of synth eval"
+        )
+    for (name, report), figures in zip(reports, by_report, strict=True):
+        there = {*_wanted(report, figures)}
+        for figure in sorted(there.symmetric_difference(wanted)):
+            one = reports[0][0] if figure in there else name
+            raise SynthError(f"{one}: has no {figure}, which other reports have")
+    return {
+        "kind": "mixtures",
+        "of": next(iter(kinds)),
+        "reports": [name for name, _ in reports],
+        "curves": [
+            _curve(figure, shares, [figures[figure] for figures in by_report]) for figure in wanted
+        ],
+    }
+
+
+def _wanted(report: dict[str, Any], figures: dict[str, float]) -> list[str]:
+    return [*head_figures(report, figures), *(name for name in figures if name.endswith(".ece"))]
+
+
+def _curve(figure: str, shares: Sequence[float], values: Sequence[float]) -> MixtureCurve:
+    runs: dict[float, list[float]] = {}
+    for share, value in sorted(zip(shares, values, strict=True)):
+        runs.setdefault(share, []).append(value)
+    first, _, name = figure.partition(".")
+    quantity = "perplexity"
+    if first != "valid":
+        name, _, quantity = (name if first == "suites" else figure).rpartition(".")
+    return {
+        "figure": figure,
+        "quantity": quantity,
+        "name": name or figure,
+        "shares": list(runs),
+        "mean": [sum(part) / len(part) for part in runs.values()],
+        "low": [min(part) for part in runs.values()],
+        "high": [max(part) for part in runs.values()],
+        "runs": [len(part) for part in runs.values()],
+    }
