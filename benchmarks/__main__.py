@@ -18,7 +18,7 @@ NAMES = (
         "generation",
     ),
     *("harness", "origin", "resampling", "compare", "laws", "optimizers"),
-    *("scaling", "ray_models", "sharded_memory"),
+    *("scaling", "pipes", "ray_models", "sharded_memory"),
     *("vllm_scoring", "vllm_edit", "vllm_generation", "vllm_server"),
 )
 NEEDS_VLLM = ("vllm_scoring", "vllm_edit", "vllm_generation", "vllm_server")

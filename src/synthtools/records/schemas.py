@@ -107,7 +107,7 @@ def joined(tables: list[pa.Table]) -> pa.Table:
     """Tables of one schema as one contiguous table, whose buffers depend only on its values."""
     if not tables[0].column_names:
         return without_columns(sum(table.num_rows for table in tables))
-    table = pa.concat_tables(tables).combine_chunks()
+    table = pa.concat_tables(tables)
     columns = [_canonical(column.combine_chunks()) for column in table.columns]
     return pa.table(columns, schema=table.schema)
 
