@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import re
 from collections import Counter
@@ -144,7 +145,7 @@ def openings(texts: Sequence[str], of_texts: Sequence[list[str]]) -> dict[str, A
         [beginning(s[:120].lower(), _TEMPLATE) for s in sentences] for sentences in of_texts
     ]
     words = Counter(chain.from_iterable(chain.from_iterable(beginnings)))
-    frame = {word: word for word, _ in sorted(words.items(), key=_by_count)[:_FRAME_WORDS]}
+    frame = {word: word for word, _ in heapq.nsmallest(_FRAME_WORDS, words.items(), _by_count)}
     templates: Counter[str] = Counter()
     for of_text in beginnings:
         own = set()
