@@ -231,7 +231,8 @@ scratch() {
         [ ${#benchmarks[@]} = 0 ] ||
             step "benchmarks/$share/$seed.json" synth eval "models/shares/$name/$share/1/$seed" "${benchmarks[@]}" --bootstrap 0
         costs read "$parameters" "$((held * per * 1000))"
-        step "order/$share/$seed.json" synth eval "models/shares/$name/$share/1/$seed" --suite order.json --data tasks --bootstrap 0
+        # Not `order/`: a step that names the kind would depend on it.
+        step "in-order/$share/$seed.json" synth eval "models/shares/$name/$share/1/$seed" --suite order.json --data tasks --bootstrap 0
     done
 }
 each_seed scratch
@@ -330,7 +331,7 @@ if [ "$per" != 0 ]; then
         floors+=(--floor "$name>${guessed[$name]:-0.25}")
     done
     asks+=(--take 'order=suites."order.json".figures.accuracy')
-    reports=("evals/shares/$large/{share}/1/{seed}.json" 'order/{share}/{seed}.json')
+    reports=("evals/shares/$large/{share}/1/{seed}.json" 'in-order/{share}/{seed}.json')
     [ -z "$measured" ] || reports+=('benchmarks/{share}/{seed}.json')
     gather types "${reports[@]}" "${asks[@]}"
     kept() { echo "$1[share=$most] / $1[share=0]"; }

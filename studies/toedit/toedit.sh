@@ -44,7 +44,7 @@ setting passages   6                15               2000
 setting many       20               100              1000000
 setting thrice     3                3                2000
 setting talk       40               40               1000000
-setting words      5000             60000            10M
+setting words      3000             60000            10M
 # Held out of the essays and of each further domain.
 setting held       12               30               2000
 setting held_far   2                5                2000
