@@ -199,7 +199,7 @@ class CorpusComparison:
         """All but the sentences.
 
         Args:
-            held_out: see ``curate.held_out_scores``; scored: tokens of a document that were scored at most.
+            held_out: see ``curate.text_classifier``; scored: tokens of a document that were scored at most.
             stage: called with the name of each stage.
         """
         pairs = []
