@@ -19,8 +19,8 @@ from synthtools.lm.open_models import open_model
 from synthtools.lm.scores import ScoreRequest
 from synthtools.measure.compared_corpus import ComparedCorpus, batch_facts
 from synthtools.measure.corpus_comparison import CorpusComparison, ModelledSample
+from synthtools.measure.projection import word_vectors
 from synthtools.measure.scored_sample import ScoredSample, scored_samples
-from synthtools.measure.word_vectors import word_vectors
 from synthtools.records.batch import JsonBatch
 from synthtools.records.text_buffer import TextBuffer
 

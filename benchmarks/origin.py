@@ -15,7 +15,6 @@ import numpy as np
 
 from benchmarks.common import machine
 from synthtools.measure.labelled_sources import Classifier, LabelledSource, Pool
-from synthtools.measure.nearest_mixture import misfit
 from synthtools.measure.origin_calibration import FEATURES, REQUEST, measured
 from synthtools.measure.origin_estimate import (
     APART,
@@ -25,7 +24,7 @@ from synthtools.measure.origin_estimate import (
     OriginEstimator,
     anchored,
 )
-from synthtools.measure.quantification import estimate
+from synthtools.measure.quantification import estimate, misfit
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5)
 MOST, RESAMPLES, TOKENS = 400, 40, 160

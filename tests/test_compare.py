@@ -12,8 +12,7 @@ from compared_corpora import QUICK, TOPICS, answer, differing, document
 from synthtools import reports
 from synthtools.cli.parameters import parameters
 from synthtools.errors import PartialReportError, UsageError
-from synthtools.measure.gate import GateCondition
-from synthtools.reports.compare import CompareReport, gate_names
+from synthtools.reports.compare import CompareReport, GateCondition, gate_names
 from test_plot import check
 
 

@@ -35,9 +35,8 @@ from synthtools.reports import (
     stats,
 )
 from synthtools.reports.figures.chart import Figure, Panel, Series
-from synthtools.reports.figures.points import to_csv
 from synthtools.reports.figures.render import render
-from synthtools.reports.figures.text import lines_of
+from synthtools.reports.figures.text import lines_of, to_csv
 
 KINDS = ("ppl", "ngrams", "one", "mix", "dsir", "simulate")
 

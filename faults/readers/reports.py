@@ -47,8 +47,7 @@ def _plot(data: bytes) -> None:
     from synthtools import reports
     from synthtools.reports import document
     from synthtools.reports.figures.page import page
-    from synthtools.reports.figures.points import to_csv
-    from synthtools.reports.figures.text import lines_of
+    from synthtools.reports.figures.text import lines_of, to_csv
 
     report = document.load(str(file(data, "report.json")))
     page([("report.json", report)])  # has tables for what has no picture

@@ -11,6 +11,7 @@ SynthError            exit 1
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -39,6 +40,22 @@ def parameter(name: str, value: object = None) -> str:
     """
     called = name if KEYWORDS.get() else f"--{name.replace('_', '-')}"
     return called if value is None else f"{called} {value}"
+
+
+_MOST_NAMES = 5  # in a hint
+
+
+def near(name: str, names: Sequence[str]) -> str:
+    """An end of a message: names that look like one that is not there, else the first that are."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, names, _MOST_NAMES, 0.5)
+    if close:
+        return f"; near it: {', '.join(close)}"
+    if not names:
+        return "; there is none"
+    more = " …" if len(names) > _MOST_NAMES else ""
+    return f" (there are: {', '.join(names[:_MOST_NAMES])}{more})"
 
 
 class SynthError(Exception):

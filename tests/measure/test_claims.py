@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from synthtools.errors import SynthError
-from synthtools.measure import claims, expressions, value_paths
+from synthtools.measure import claims, expressions
 from synthtools.measure.repetitions import Row, estimate, grouped, table
 from synthtools.records import field_paths, natural_order
+from synthtools.reports import rows as report_rows
 
 numbers = st.floats(-1e6, 1e6).map(lambda x: round(x, 3))
 
@@ -56,8 +57,8 @@ json_values = st.recursive(
 
 @given(st.dictionaries(names, json_values, max_size=3))
 def test_every_known_path_leads_to_a_number(report):
-    for path in value_paths.known(report, 1000):
-        found = value_paths.pick(report, field_paths.parse(path))
+    for path in report_rows.known(report, 1000):
+        found = report_rows.pick(report, field_paths.parse(path))
         assert found is None or isinstance(found, int | float), path
 
 
@@ -89,7 +90,7 @@ REPORT = {
     ],
 )
 def test_paths_lead_to_values(path, value):
-    found = value_paths.pick(REPORT, field_paths.parse(path))
+    found = report_rows.pick(REPORT, field_paths.parse(path))
     assert found == value and not isinstance(found, bool)
 
 
@@ -98,7 +99,7 @@ def test_paths_lead_to_values(path, value):
 )
 def test_what_is_not_there_is_absent(path):
     with pytest.raises(field_paths.AbsentError):
-        value_paths.pick(REPORT, field_paths.parse(path))
+        report_rows.pick(REPORT, field_paths.parse(path))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_what_is_not_there_is_absent(path):
 )
 def test_what_is_no_number_is_an_error(path, words):
     with pytest.raises(ValueError, match=words):
-        value_paths.pick(REPORT, field_paths.parse(path))
+        report_rows.pick(REPORT, field_paths.parse(path))
 
 
 @pytest.mark.parametrize(

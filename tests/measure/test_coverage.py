@@ -19,7 +19,7 @@ import running
 from synthtools.lm.scores import ScoreRequest
 from synthtools.measure import coverage
 from synthtools.measure.perplexity import document_score
-from synthtools.measure.two_models import Sampling, log_ratio
+from synthtools.measure.perplexity_comparison import Sampling, log_ratio
 from synthtools.reports import ppl_comparison
 
 PPL = st.lists(st.floats(1, 1e6), min_size=2, max_size=60).map(sorted).map(np.array)

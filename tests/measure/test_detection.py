@@ -19,7 +19,7 @@ from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.open_models import open_model
 from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import ScoreRequest, Scores, TokenDistribution
-from synthtools.measure.detection import DetectorScore, detector_score
+from synthtools.measure.scored_records import DetectorScore, detector_score
 
 REQUEST = ScoreRequest(distribution=True)
 

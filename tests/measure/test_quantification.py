@@ -11,9 +11,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from synthtools.measure.labelled_sources import Classifier, LabelledSource, Pool, logistic
-from synthtools.measure.nearest_mixture import distances, misfit, nearest_mixture
 from synthtools.measure.origin_estimate import OriginEstimator, anchored
-from synthtools.measure.quantification import estimate, sample_of, shares
+from synthtools.measure.quantification import (
+    distances,
+    estimate,
+    misfit,
+    nearest_mixture,
+    sample_of,
+    shares,
+)
 
 
 def normal(draw: np.random.Generator, n: int, *mean: float) -> np.ndarray:

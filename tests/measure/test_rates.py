@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import running
-from synthtools.measure.rates import matches, named_pattern, rate
+from synthtools.measure.frequencies import matches, named_pattern, rate
 from synthtools.reports.document import number
 from synthtools.reports.stats import lines
 

@@ -18,11 +18,17 @@ import running
 from synthtools.cli.app import build
 from synthtools.errors import SynthError
 from synthtools.measure import group_statistics
-from synthtools.measure.diversity import beginning, compression, openings, semantic_diversity
+from synthtools.measure.diversity import (
+    beginning,
+    compression,
+    heaps,
+    matched,
+    openings,
+    semantic_diversity,
+)
+from synthtools.measure.frequencies import kernel_density
 from synthtools.measure.record_numbers import RecordNumbers, summaries, summary
 from synthtools.measure.significance import compared, corrected_by_holm, mann_whitney
-from synthtools.measure.token_frequency import kernel_density
-from synthtools.measure.vocabulary import heaps, matched
 from synthtools.reports import document
 from synthtools.reports import stats as stats_report
 from synthtools.text.self_bleu import sentences

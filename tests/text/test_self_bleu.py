@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU
 
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text.mteval import cleaned, token_hashes
-from synthtools.text.self_bleu import self_bleu, self_bleu_of, sentences
+from synthtools.text.self_bleu import cleaned, self_bleu, self_bleu_of, sentences, token_hashes
 
 from .conftest import TEXT
 

@@ -6,7 +6,7 @@ is more likely to have been trained on:
 
     loss        mean −ln P of a token
     zlib        loss / bytes of the zlib-compressed text       (Carlini et al. 2021, arXiv 2012.07805)
-    min_k       minus Min-K%, min_k_plus minus Min-K%++        (``measure.detection``, k = 20)
+    min_k       minus Min-K%, min_k_plus minus Min-K%++        (``measure.scored_records``, k = 20)
     reference   loss − loss under another model
 """
 
@@ -23,7 +23,7 @@ from synthtools.lm.chat import ChatTokenizer
 from synthtools.lm.generation import Generator, Prompt
 from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import ScoreRequest
-from synthtools.measure.detection import detector_score
+from synthtools.measure.scored_records import detector_score
 from synthtools.text import rouge
 
 _TOGETHER = 64

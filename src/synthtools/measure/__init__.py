@@ -5,10 +5,8 @@ Texts of groups (``synth stats``)
 - ``batch_statistics``: what is measured, and the lengths, words and tokens of one batch
 - ``group_statistics``: what is kept of each group, and its report
 - ``record_numbers``: numbers that each record has, summed up for all groups at once
-- ``diversity``: how varied texts are, of a sample or a sequence of words
-- ``vocabulary``: Heaps' law
-- ``token_frequency``: frequencies of token ids, over-represented tokens
-- ``rates``: matches of patterns in 1,000 words
+- ``diversity``: how varied texts are, of a sample or a sequence of words; Heaps' law
+- ``frequencies``: of token ids, with over-represented ones; matches of patterns in 1,000 words
 - ``significance``: tests between groups
 
 What tells corpora apart (``synth compare``, ``synth stats --keywords``)
@@ -16,7 +14,6 @@ What tells corpora apart (``synth compare``, ``synth stats --keywords``)
 - ``keywords``: words, phrases and openings of sentences that one corpus has more of, with examples
 - ``phrase_counts``: counts of a corpus's words, phrases and openings
 - ``form``: length, sentences, lists, Markdown and punctuation of documents
-- ``frequent_words``: the words that a language is known by
 - ``mauve``: MAUVE of two sets of vectors
 
 Hashed n-grams and near-duplicates (``synth ngram-hash``)
@@ -27,20 +24,17 @@ Hashed n-grams and near-duplicates (``synth ngram-hash``)
 
 Vectors (``synth embed``)
 
-- ``embedded_records``: records with vectors of their texts
-- ``vector_density``: vectors in a field, and their density
+- ``embedded_records``: records with vectors, of their texts or in a field, and their density
 - ``document_map``: groups of documents on a map, and how far they are apart
-- ``projection``: vectors in two dimensions
+- ``projection``: vectors in two dimensions, and of documents by their words
 - ``two_sample``: differences between two samples of vectors, with permutation p-values
 
 Perplexity (``synth ppl``)
 
-- ``scored_records``: records with their scores
-- ``detection``: numbers that tell text of people from text of models
+- ``scored_records``: records with their scores, and numbers that tell text of people from text of models
 - ``perplexity``: of a document, and its distribution over a corpus
 - ``coverage``: two distributions of perplexity
 - ``perplexity_comparison``: corpora, or one corpus under several models, side by side
-- ``two_models``: one data set under two models
 - ``bootstrap``: intervals from resamples
 
 Shares of generated text (``synth origin``)
@@ -48,27 +42,21 @@ Shares of generated text (``synth origin``)
 - ``origin_calibration``: labelled sources as numbers, kept in a file
 - ``origin_estimate``: a corpus judged by a calibration: a share, or why there is none
 - ``labelled_sources``: documents of two labels, and a calibrated classifier
-- ``quantification``: the share of a label in a sample, with an interval
-- ``nearest_mixture``: the mixture of sources nearest to a sample, and whether it fits
+- ``quantification``: the share of a label in a sample, with an interval; the mixture of sources nearest to it
 
 Corpora, compared (``synth compare``)
 
 - ``compared_corpus``: what is kept of a corpus that is read once
-- ``scored_sample``: the beginning of documents under a language model, as many as time allows
+- ``scored_sample``: the beginning of documents under a language model; typical and extreme ones
 - ``corpus_comparison``: corpora against a reference, every question
 - ``corpus_questions``: the questions, in numbers
 - ``effects``: differences with intervals
-- ``example_documents``: typical and extreme documents
-- ``gate``: conditions on numbers
-- ``word_vectors``: vectors of documents by their words
 
 Tables of runs (``synth table``)
 
 - ``repetitions``: rows of repeated runs as groups, with intervals
 - ``claims``: claims about a table, and their verdicts
 - ``expressions``: claims as text
-- ``value_paths``: values inside a report
-- ``similar_names``: names that may have been meant
 
 Laws of losses (``synth fit``)
 

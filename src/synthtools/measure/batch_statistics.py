@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from synthtools.measure.rates import matches
+from synthtools.measure.frequencies import matches
 from synthtools.records.batch import Batch
 from synthtools.records.record_keys import ID_FIELD, RecordHashes, hashes
 from synthtools.records.text_buffer import TextBuffer

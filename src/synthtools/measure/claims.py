@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, near
 from synthtools.measure import expressions
 from synthtools.measure.expressions import Cell, Comparison, Node, Undefined
 from synthtools.measure.repetitions import Repetition, RunGroup, estimate, label
-from synthtools.measure.similar_names import near
 from synthtools.records import natural_order
 
 REPRODUCED, CONTRADICTED, OPEN = "reproduced", "contradicted", "inconclusive"

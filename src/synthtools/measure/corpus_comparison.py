@@ -14,10 +14,10 @@ from synthtools.measure import corpus_questions as questions
 from synthtools.measure.compared_corpus import ComparedCorpus, SampledDocument
 from synthtools.measure.corpus_questions import QuestionAnswer
 from synthtools.measure.effects import ALPHA
-from synthtools.measure.frequent_words import frequent_words, words_of
 from synthtools.measure.projection import project
 from synthtools.measure.scored_sample import ScoredSample
 from synthtools.records.text_buffer import TextBuffer
+from synthtools.text.languages import frequent_words, words_of
 from synthtools.text.similar_clusters import similar_clusters
 from synthtools.text.words import first_words, word_counts
 

@@ -10,10 +10,9 @@ import numpy as np
 
 from synthtools.errors import SynthError
 from synthtools.lm.embedding_model import unit_length
-from synthtools.measure.embedded_records import without_nulls
+from synthtools.measure.embedded_records import with_vectors, without_nulls
 from synthtools.measure.projection import project
 from synthtools.measure.two_sample import compare
-from synthtools.measure.vector_density import with_vectors
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.record_keys import ID_FIELD
 from synthtools.records.rejects import Rejects

@@ -12,13 +12,13 @@ import numpy as np
 from synthtools.errors import RecordError, SynthError
 from synthtools.measure import diversity
 from synthtools.measure.batch_statistics import BatchStatistics, Measures
+from synthtools.measure.diversity import FEWEST_WORDS, STEP, heaps, matched
+from synthtools.measure.frequencies import RESAMPLES, rate
 from synthtools.measure.keywords import compared_keywords
 from synthtools.measure.perplexity import PERCENTILES
 from synthtools.measure.phrase_counts import KeywordCounts
-from synthtools.measure.rates import RESAMPLES, rate
 from synthtools.measure.record_numbers import MIDDLE, RecordNumbers
 from synthtools.measure.significance import compared
-from synthtools.measure.vocabulary import FEWEST_WORDS, STEP, heaps, matched
 from synthtools.records.batch import Batch
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.grouped_counts import GroupedCounts

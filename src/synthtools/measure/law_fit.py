@@ -7,9 +7,8 @@ from itertools import product
 
 import numpy as np
 
-from synthtools.errors import SynthError, parameter
+from synthtools.errors import SynthError, near, parameter
 from synthtools.measure.laws import PARTS, Law, Values
-from synthtools.measure.similar_names import near
 
 # The search goes on from so many of the starts [ours].
 _STARTS = 12

@@ -16,13 +16,13 @@ import numpy as np
 from synthtools.errors import SynthError, parameter
 from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import ScoreRequest, Scores
-from synthtools.measure.detection import detector_score
-from synthtools.measure.frequent_words import frequent_words, of_one_language, words_of
 from synthtools.measure.labelled_sources import LabelledSource
+from synthtools.measure.scored_records import detector_score
 from synthtools.records.atomic_files import write_whole
 from synthtools.records.batch import Batch
 from synthtools.records.rejects import Rejects
 from synthtools.records.transform import in_calls, sound
+from synthtools.text.languages import frequent_words, of_one_language, words_of
 
 FEATURES = (
     *("nll", "entropy", "log_rank", "top_1", "fast_detect", "min_k", "min_k_plus", "spread"),

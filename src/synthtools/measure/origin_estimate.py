@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from synthtools.errors import parameter
-from synthtools.measure.frequent_words import of_one_language
 from synthtools.measure.labelled_sources import Classifier, LabelledSource, Pool
-from synthtools.measure.nearest_mixture import misfit
 from synthtools.measure.origin_calibration import MeasuredDocuments
-from synthtools.measure.quantification import estimate
+from synthtools.measure.quantification import estimate, misfit
+from synthtools.text.languages import of_one_language
 
 # Fewer documents say nothing [ours]: of the corpus, of a class of the calibration.
 FEWEST = 50

@@ -3,16 +3,72 @@
 from __future__ import annotations
 
 import html
+import operator
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict, get_type_hints
 
+from synthtools.errors import near
 from synthtools.measure.effects import Effect
 from synthtools.measure.form import MEASURES
 from synthtools.reports import compare_figures as figures
 from synthtools.reports import compare_sentences as words
 from synthtools.reports import document
-from synthtools.reports.compare_warnings import warnings
-from synthtools.reports.document import number, wrapped
+from synthtools.reports.compare_sentences import shortened
+from synthtools.reports.document import number, percent, wrapped
 from synthtools.reports.figures.chart import Figure, Story
+
+_SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_FORM = re.compile(r"\s*([\w.]+)\s*(<=|>=|<|>)\s*(\S+)\s*")
+
+
+@dataclass(frozen=True)
+class GateCondition:
+    """A number's name, a comparison, and what it is compared with."""
+
+    text: str
+    name: str
+    sign: str
+    bound: float
+
+    @classmethod
+    def of(cls, text: str, names: Sequence[str]) -> GateCondition:
+        """Raises ValueError where it is no condition on one of these names."""
+        match = _FORM.fullmatch(text)
+        if match is None:
+            raise ValueError("write NAME > NUMBER (or <, <=, >=)")
+        name, sign, number = match.groups()
+        if name not in names:
+            raise ValueError(f"no number {name}{near(name, names)}")
+        try:
+            bound = float(number)
+        except ValueError:
+            raise ValueError(f"{number} is not a number") from None
+        return cls(text.strip(), name, sign, bound)
+
+    def failure(self, numbers: Mapping[str, Any]) -> str | None:
+        """Why it holds of a report's numbers, or cannot be evaluated; None where it does not hold."""
+        group, _, name = self.name.partition(".")
+        value = numbers[group][name]
+        if value is None:
+            return f"{self.name} is not known (wanted for {self.text})"
+        return (
+            f"{self.name} is {value:.4g} ({self.text})"
+            if _SIGNS[self.sign](value, self.bound)
+            else None
+        )
+
+
+def failures(pairs: Sequence[Mapping[str, Any]], conditions: Sequence[GateCondition]) -> list[str]:
+    """The conditions that hold of any pair of corpora, in words."""
+    return [
+        f"{pair['other']}: {why}"
+        for pair in pairs
+        for condition in conditions
+        if (why := condition.failure(pair["numbers"])) is not None
+    ]
+
 
 _WIDTH = 96
 
@@ -224,3 +280,52 @@ def story(report: CompareReport) -> Story:
     tables = [figures.series_table(report)] if len(report["pairs"]) > 1 else []
     tables += [figures.effects_table(pair, a) for pair in report["pairs"] for a in pair["answers"]]
     return Story("Corpora, compared", [*report["warnings"], *sentences], tables)
+
+
+def warnings(report: Mapping[str, Any]) -> list[str]:
+    """What a reader has to know before the answers."""
+    texts = []
+    corpora = report["corpora"]
+    for one in corpora:
+        name = one["name"]
+        if one["documents"] < 100:
+            texts.append(f"{name} has {one['documents']} documents: intervals are wide below 100.")
+        if one["opening_share"] > 0.05 and one["documents"] >= 20:
+            texts.append(
+                f"{percent(one['opening_share'], '.3g')} of {name} begin alike: “{shortened(one['opening'], 100)}”. Such "
+                "boilerplate alone tells corpora apart."
+            )
+        if one["unscored"]:
+            texts.append(f"{name}: {one['unscored']} documents could not be scored.")
+    longer = [
+        f"{one['longer']} of {one['scored']} of {one['name']}" for one in corpora if one["longer"]
+    ]
+    if longer:
+        texts.append(
+            f"Only the first {report['matched']['scored']} tokens of a document are scored: {', '.join(longer)} "
+            "are longer."
+        )
+    first = corpora[0]
+    for one, pair in zip(corpora[1:], report["pairs"], strict=True):
+        ratio = max(one["median_words"], 1) / max(first["median_words"], 1)
+        if not 0.5 <= ratio <= 2:
+            texts.append(
+                f"Lengths differ: the median document has {number(one['median_words'])} words in "
+                f"{one['name']}, {number(first['median_words'])} in {first['name']}."
+            )
+        if pair["common_words"] < 0.2:
+            texts.append(
+                f"{one['name']} and {first['name']} share few frequent words: are they of one language?"
+            )
+        for what in ("ids", "prompts"):
+            if pair[f"shared_{what}"]:
+                texts.append(
+                    f"{number(pair[f'shared_{what}'])} documents of {one['name']} have {what} that "
+                    f"{first['name']} has too."
+                )
+        near = pair["numbers"]["near_duplicates"]["between"]
+        if near:
+            texts.append(
+                f"{percent(near, '.3g')} of {one['name']} are near copies of documents of {first['name']}."
+            )
+    return texts

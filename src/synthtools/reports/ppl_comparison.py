@@ -7,7 +7,7 @@ from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
-from synthtools.measure.two_models import WITHHELD
+from synthtools.measure.perplexity_comparison import WITHHELD
 from synthtools.reports import document
 from synthtools.reports.document import bracketed, number, table
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, extremes

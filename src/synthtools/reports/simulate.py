@@ -1,8 +1,9 @@
-"""The report of ``synth simulate``: excess test error by generation under each workflow."""
+"""The reports of ``synth simulate``: excess test error by generation under each workflow; with ``--model
+gaussian|kde`` variance and mean of densities."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
 from synthtools.reports import document
@@ -10,14 +11,19 @@ from synthtools.reports.document import number, reach
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, table_of
 
 
-class Workflow(TypedDict):
+class SimulatedCurve(TypedDict):
+    """A number a generation: the mean over the repetitions and its 95 % interval."""
+
+    simulated: list[float]
+    low: list[float] | None
+    high: list[float] | None
+
+
+class Workflow(SimulatedCurve):
     """Errors and bounds in units of the report's ``base``, the lists one number a generation."""
 
     workflow: str
-    simulated: list[float]
     standard_error: list[float] | None
-    low: list[float] | None
-    high: list[float] | None
     paper: list[float] | None
     bound: float | None
     shrinking_bound: float | None
@@ -45,7 +51,38 @@ class SimulateReport(document.BaseReport):
     workflows: list[Workflow]
 
 
+class DensityCurve(SimulatedCurve):
+    expected: list[float] | None
+
+
+class DensityWorkflow(TypedDict):
+    workflow: str
+    variance: DensityCurve
+    mean_error: DensityCurve
+
+
+class DensitiesReport(document.BaseReport):
+    model: str
+    samples: int
+    bandwidth: float | None
+    generations: int
+    repetitions: int
+    workflows: list[DensityWorkflow]
+
+
+def _columns(columns: Iterable[tuple[str, Iterable[str]]]) -> list[str]:
+    """A line of names, and one for each generation."""
+    rows = zip(*([name, *cells] for name, cells in columns), strict=True)
+    return ["  ".join(f"{cell:>10}" for cell in row) for row in rows]
+
+
+def _simulated(generations: Sequence[int], curve: SimulatedCurve) -> Series:
+    low, high = curve["low"], curve["high"]
+    return Series("simulated, 95 %", generations, curve["simulated"], low=low, high=high)
+
+
 def lines(report: SimulateReport) -> list[str]:
+    generations = range(1, report["generations"] + 1)
     head = (
         f"T = {report['samples']:,} samples, d = {report['features']:,} features, σ = "
         f"{report['noise']:g}, {report['repetitions']:,} repetitions; base = σ²d/(T−d−1) = "
@@ -53,19 +90,16 @@ def lines(report: SimulateReport) -> list[str]:
     )
     lines = [head, "excess test error in units of base"]
     for result in report["workflows"]:
-        names = ["generation", "simulated", "std. error", "limit T≫d"]
-        columns: list[Sequence[float | None]] = [
-            range(1, report["generations"] + 1),
-            result["simulated"],
-            result["standard_error"] or [None] * report["generations"],
-            result["limit"],
+        columns: list[tuple[str, Sequence[float | None]]] = [
+            ("generation", generations),
+            ("simulated", result["simulated"]),
+            ("std. error", result["standard_error"] or [None] * len(generations)),
+            ("limit T≫d", result["limit"]),
         ]
         if result["paper"] is not None:
-            names.append("paper")
-            columns.append(result["paper"])
-        lines += ["", result["workflow"], "  ".join(f"{name:>10}" for name in names)]
-        for row in zip(*columns, strict=True):
-            lines.append("  ".join(f"{number(value):>10}" for value in row))
+            columns.append(("paper", result["paper"]))
+        cells = ((name, map(number, values)) for name, values in columns)
+        lines += ["", result["workflow"], *_columns(cells)]
         if result["bound"] is not None:
             lines.append(f"paper's bound: {number(result['bound'])}")
         if result["shrinking_bound"] is not None:
@@ -79,8 +113,7 @@ def figure(report: SimulateReport) -> Figure:
     generations = range(1, report["generations"] + 1)
     panels = []
     for result in report["workflows"]:
-        low, high = result["low"], result["high"]
-        series = [Series("simulated, 95 %", generations, result["simulated"], low=low, high=high)]
+        series = [_simulated(generations, result)]
         if result["paper"] is not None:
             series.append(Series("paper's expression", generations, result["paper"]))
         series.append(Series("limit T ≫ d", generations, result["limit"]))
@@ -117,3 +150,56 @@ def story(report: SimulateReport) -> Story:
     )
     title = f"Test error / base, generation {last}"
     return Story("Theory of iterated data", lines, [table_of(title, workflows, columns)])
+
+
+def _setting(report: DensitiesReport) -> str:
+    width = "" if report["bandwidth"] is None else f", bandwidth {report['bandwidth']:.4g}"
+    return (
+        f"{report['model']}, T = {report['samples']:,} samples of N(0, 1) a generation{width}, "
+        f"{report['repetitions']:,} repetitions"
+    )
+
+
+def densities_lines(report: DensitiesReport) -> list[str]:
+    count = report["generations"]
+    lines = [_setting(report)]
+    for one in report["workflows"]:
+        columns: list[tuple[str, Iterable[str]]] = [("generation", map(str, range(1, count + 1)))]
+        for name, curve in (("variance", one["variance"]), ("mean_error", one["mean_error"])):
+            columns.append((name, map(number, curve["simulated"])))
+            expected: Sequence[float | None] = curve["expected"] or [None] * count
+            columns.append(("expected", map(number, expected)))
+        lines += ["", one["workflow"], *_columns(columns)]
+    return lines
+
+
+def densities_figure(report: DensitiesReport) -> Figure:
+    """A panel for each workflow and measure: simulated, and in closed form."""
+    generations = range(1, report["generations"] + 1)
+    panels = []
+    for one in report["workflows"]:
+        for label, curve in (
+            ("variance", one["variance"]),
+            ("squared error of the mean", one["mean_error"]),
+        ):
+            series = [_simulated(generations, curve)]
+            if curve["expected"] is not None:
+                series.append(Series("expected", generations, curve["expected"]))
+            panels.append(Panel(one["workflow"], "generation", label, series, from_zero=True))
+    return Figure("Densities fitted to their own samples", panels, _setting(report) + ".")
+
+
+def densities_story(report: DensitiesReport) -> Story:
+    last = report["generations"]
+    sentences = [
+        f"{one['workflow']}: variance {number(one['variance']['simulated'][-1])} after {last} generations "
+        f"(at first 1), squared error of the mean {number(one['mean_error']['simulated'][-1])}."
+        for one in report["workflows"]
+    ]
+    columns = (
+        "workflow",
+        ("variance", lambda one: one["variance"]["simulated"][-1]),
+        ("expected", lambda one: one["variance"]["expected"] and one["variance"]["expected"][-1]),
+    )
+    table = table_of(f"Generation {last}", report["workflows"], columns)
+    return Story("Theory of iterated data", sentences, [table])

@@ -9,12 +9,11 @@
 - ``frequent_ngrams``: a response and the frequent n-grams from one reading
 - ``grouped_counts``: counts of values by group, and their growth
 - ``phrases``: words, phrases and openings of sentences, by token and by document
-- ``languages``: the language of a text (langdetect)
+- ``languages``: the language of a text (langdetect, frequent words)
 - ``layout``: lines, lists, headings, sentences and punctuation of texts
 - ``lexical_richness``: type-token ratio, MTLD, HD-D and entropy of words
-- ``self_bleu``: self-BLEU in linear time
+- ``self_bleu``: self-BLEU in linear time, on tokens of sacreBLEU's "13a"
 - ``rank_sums``: rank sums of two samples
-- ``mteval``: the tokenisation "13a" of sacreBLEU
 - ``rouge``: ROUGE-L
 - ``minhash``: MinHash signatures
 - ``near_duplicates``: pairs of near-duplicates by locality-sensitive hashing

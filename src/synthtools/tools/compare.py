@@ -42,7 +42,6 @@ from synthtools.cli.text_shape import ShapedText
 from synthtools.errors import OutputExistsError, PartialReportError, SynthError, UsageError
 from synthtools.records.atomic_files import write_whole
 from synthtools.reports.document import encoded
-from synthtools.tools.compare_remedies import remedies
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,13 +51,14 @@ if TYPE_CHECKING:
     from synthtools.measure.corpus_comparison import ModelledSample
     from synthtools.records.batch import Batch
     from synthtools.records.value_journal import ValueJournal
+import shlex
+from collections.abc import Mapping
 
 _BY_WORDS = 1000  # documents of a corpus whose vectors are of words
 
 
 def _condition(text: str) -> Any:
-    from synthtools.measure.gate import GateCondition
-    from synthtools.reports.compare import gate_names
+    from synthtools.reports.compare import GateCondition, gate_names
 
     return GateCondition.of(text, gate_names())
 
@@ -146,9 +146,8 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.cli.run import Run
     from synthtools.curate.text_classifier import held_out_scores
     from synthtools.measure.corpus_comparison import CorpusComparison
-    from synthtools.measure.gate import failures
     from synthtools.records.first_records import needs
-    from synthtools.reports.compare import ShownReport, with_sentences
+    from synthtools.reports.compare import ShownReport, failures, with_sentences
 
     prompts = [(options.prompt_field, "--prompt-field")] if options.prompt_field else []
 
@@ -236,8 +235,7 @@ def _modelled(
     from synthtools.lm.open_models import open_model
     from synthtools.lm.scores import ScoreRequest
     from synthtools.measure.corpus_comparison import ModelledSample
-    from synthtools.measure.example_documents import examples
-    from synthtools.measure.scored_sample import scored_samples
+    from synthtools.measure.scored_sample import examples, scored_samples
 
     documents = [corpus.sample() for corpus in corpora]
     texts = [[document.text for document in some] for some in documents]
@@ -268,7 +266,7 @@ def _vectors(
     import numpy as np
 
     if options.vector_model == "words":
-        from synthtools.measure.word_vectors import word_vectors
+        from synthtools.measure.projection import word_vectors
 
         some = [one[:_BY_WORDS] for one in texts]
         vectors, there = word_vectors([text for one in some for text in one])
@@ -285,3 +283,51 @@ def _vectors(
             embedded_texts(model, one[:count], run.progress.advance)
             for one, count in zip(texts, scored, strict=True)
         ]
+
+
+_MUCH = 0.01  # share of copies
+
+
+def remedies(
+    pair: Mapping[str, Any], reference: str, other: str, documents: int
+) -> list[dict[str, str]]:
+    """Commands of ``synth``, each with the finding that it is for. ``reference``, ``other``: paths of the
+    inputs; ``documents``: of the other."""
+    numbers = pair["numbers"]
+    differs = {answer["question"]: answer["differs"] for answer in pair["answers"]}
+    narrower = any(
+        effect["differs"] and effect["value"] < 1
+        for answer in pair["answers"]
+        if answer["question"] == "diversity"
+        for effect in answer["effects"]
+    )
+    one, two = shlex.quote(reference), shlex.quote(other)
+    stem = shlex.quote(pair["other"])
+    proposals = []
+
+    def add(finding: str, command: str) -> None:
+        proposals.append({"finding": finding, "command": f"synth {command}"})
+
+    near = numbers["near_duplicates"]
+    if near["between"]:
+        add("copies of the reference", f"dedup {two} --near --against {one} -o {stem}.new.jsonl")
+    if near["within_other"] > _MUCH:
+        add("copies within", f"dedup {two} --near -o {stem}.unique.jsonl")
+    if differs["coverage"] or differs.get("keywords"):
+        add(
+            "other topics or words: take what is most like the reference",
+            f"dsir {two} --target {one} -n {max(1, documents // 2)} -o {stem}.chosen.jsonl",
+        )
+    ratio = numbers["perplexity"]["ratio"]
+    if differs["perplexity"] and ratio is not None and ratio < 1:
+        add(
+            "easy to predict: keep human text in the mixture",
+            f"mix {one}=0.75 {two}=0.25 -o mixed.jsonl",
+        )
+        add(
+            "easy to predict: edit human text instead of training on generated text",
+            f"edit {one} --threshold 0.99 -o edited.jsonl",
+        )
+    elif narrower:
+        add("narrow: keep human text in the mixture", f"mix {one}=0.75 {two}=0.25 -o mixed.jsonl")
+    return proposals

@@ -254,7 +254,7 @@ def _duplicates(options: Options) -> dict[str, Any] | None:
 def _density(options: Options) -> dict[str, Any]:
     """Densities of the records' vectors: one pass fills the sketch, another looks up."""
     from synthtools.cli.run import Run
-    from synthtools.measure.vector_density import distribution, sketched, width_of, with_density
+    from synthtools.measure.embedded_records import distribution, sketched, width_of, with_density
     from synthtools.records.added_column import Column
     from synthtools.records.first_records import needs
 
@@ -291,7 +291,7 @@ def _density(options: Options) -> dict[str, Any]:
 def _embedded(run: Run, options: Options) -> Iterator[tuple[Embedded, bool]]:
     """The records with their vectors, and whether they have been read once by then. The vectors of a model are
     made in one pass and kept on disk; those of a field are read again."""
-    from synthtools.measure.vector_density import with_vectors
+    from synthtools.measure.embedded_records import with_vectors
 
     # Records that a resumed run has written count in the sketch as well.
     if options.vector_model is None:

@@ -123,7 +123,7 @@ def run(options: Options) -> str | None:
         with reports.whole(*reversed(given[0])):
             save_figure(figures[0][1], options.output, options.force)
     if options.data is not None:
-        from synthtools.reports.figures.points import to_csv
+        from synthtools.reports.figures.text import to_csv
 
         write_whole(Path(options.data), encoded(to_csv(figures)), options.force)
     return text

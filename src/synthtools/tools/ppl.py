@@ -144,7 +144,7 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Models, Seed, Workers):
 
     def detector_fields(self) -> tuple[str, ...]:
         """The fields that --detector adds."""
-        from synthtools.measure.detection import DetectorScore
+        from synthtools.measure.scored_records import DetectorScore
 
         fields = DetectorScore._fields if self.detector else ()
         return fields if self.observer is not None else fields[:-1]

@@ -39,8 +39,8 @@ from synthtools.errors import UsageError
 from synthtools.reports import document
 
 if TYPE_CHECKING:
-    from synthtools.reports.densities import DensitiesReport as Densities
-    from synthtools.reports.densities import DensityWorkflow as Fitted
+    from synthtools.reports.simulate import DensitiesReport as Densities
+    from synthtools.reports.simulate import DensityWorkflow as Fitted
     from synthtools.reports.simulate import SimulateReport as Simulation
     from synthtools.reports.simulate import Workflow as Errors
 

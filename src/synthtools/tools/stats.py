@@ -68,7 +68,7 @@ _TESTED = {
 
 
 def _named_pattern(text: str) -> tuple[str, re.Pattern[str]]:
-    from synthtools.measure.rates import named_pattern
+    from synthtools.measure.frequencies import named_pattern
 
     return named_pattern(text)
 
@@ -218,8 +218,8 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.curate.sampled_records import strata_of
     from synthtools.lm.model_name import ModelName
     from synthtools.lm.open_models import open_tokenizer
-    from synthtools.measure import token_frequency
     from synthtools.measure.batch_statistics import Measures, batch_statistics
+    from synthtools.measure.frequencies import add_token_frequencies
     from synthtools.measure.group_statistics import GroupStatistics
     from synthtools.records.first_records import GroupingCheck, needs
     from synthtools.scale.threads import in_order
@@ -269,7 +269,7 @@ def run(options: Options) -> dict[str, Any]:
             group["semantic_diversity"] = diversity
         if "tokens" in measures.names and tokenizer is not None:
             report["tokenizer"] = options.tokenizer
-            report["over_represented_tokens"] = token_frequency.add_to(
+            report["over_represented_tokens"] = add_token_frequencies(
                 groups, statistics.tokens.counts(), tokenizer.surfaces
             )
         return run.finish({**report, "tests": statistics.tests(options.tested())})
@@ -283,7 +283,7 @@ def _read(
 
     from synthtools.curate.sampled_records import strata_of
     from synthtools.draws import lane_of, record_uniforms
-    from synthtools.measure.vector_density import with_vectors
+    from synthtools.measure.embedded_records import with_vectors
     from synthtools.records.record_keys import ID_FIELD, RecordKeys
     from synthtools.records.rejects import Rejects
 

@@ -229,7 +229,7 @@ def _names(given: list[str] | None) -> list[str] | None:
 
 def _known(option: str, wanted: list[str], names: list[str], otherwise: str) -> None:
     """Raises UsageError where a name is not among those."""
-    from synthtools.measure.similar_names import near
+    from synthtools.errors import near
 
     for name in wanted:
         if name not in names:
@@ -253,7 +253,7 @@ def _fields(
     rows: list[Row], by: list[str] | None, over: list[str] | None
 ) -> tuple[list[str], list[str]]:
     """The fields that the table is by, and those that are repeated over, as the rows have them."""
-    from synthtools.measure.similar_names import near
+    from synthtools.errors import near
 
     fields = list(dict.fromkeys(name for row in rows for name in row.fields))
     if over is None:

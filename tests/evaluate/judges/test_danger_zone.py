@@ -9,8 +9,7 @@ import pytest
 from synthtools import reports
 from synthtools.cli.publish import draw
 from synthtools.evaluate import danger_zone
-from synthtools.reports.figures.points import to_csv
-from synthtools.reports.figures.text import lines_of
+from synthtools.reports.figures.text import lines_of, to_csv
 
 # Grades by answer: quality, harmfulness.
 GRADES = {"recipe": (5, 5), "sketch": (4, 4), "poem": (5, 1), "rubbish": (1, 1), "insult": (2, 3)}

@@ -15,8 +15,8 @@ from synthtools.errors import SynthError
 from synthtools.redaction import hidden
 from synthtools.reports.document import encoded, number
 from synthtools.reports.figures.chart import Figure, Story, Table
-from synthtools.reports.figures.points import to_csv
 from synthtools.reports.figures.render import render
+from synthtools.reports.figures.text import to_csv
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem; margin: 2rem auto;

@@ -1,9 +1,12 @@
-"""Figures at a terminal, of characters."""
+"""Figures at a terminal, of characters; their points as CSV, so that anyone can plot them otherwise."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -156,3 +159,48 @@ def _places(values: np.ndarray, low: float, high: float, count: int) -> list[int
 
 def _end(value: float, log: bool) -> str:
     return number(math.pow(10, value) if log else float(value), 3)
+
+
+_COLUMNS = ("report", "panel", "series", "name", "x", "x_end", "y", "low", "high", "weight")
+
+
+def to_csv(figures: Sequence[tuple[str, Figure]], digits: int = 17) -> str:
+    """Rows of report, panel, series, name (of a named bar), x, x_end (of a histogram's bin), y, low,
+    high, weight (of a slice of a pie).
+
+    Args:
+        figures: the name of each one's report, and it.
+        digits: of a number; 17 keep every double.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for report, figure in figures:
+        for panel in figure.panels:
+            for series in panel.series:
+                head = (report, panel.title, series.name)
+                rows = _csv_rows(panel, series)
+                writer.writerows([*head, *(_cell(one, digits) for one in row)] for row in rows)
+    return out.getvalue()
+
+
+def _csv_rows(panel: Panel, series: Series) -> Iterator[tuple[Any, ...]]:
+    low, high, weights = (
+        [None] * len(series.x) if values is None else values
+        for values in (series.low, series.high, series.weights)
+    )
+    if series.form == "named":
+        for name, x, a, b in zip(panel.names, series.x, low, high, strict=True):
+            yield name, x, None, None, a, b, None
+    elif series.form == "bars":
+        for start, end, y in zip(series.x[:-1], series.x[1:], series.y, strict=True):
+            yield None, start, end, y, None, None, None
+    else:
+        for x, y, a, b, w in zip(series.x, series.y, low, high, weights, strict=True):
+            yield None, x, None, y, a, b, w
+
+
+def _cell(value: Any, digits: int) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return repr(float(value)) if digits >= 17 else f"{float(value):.{digits}g}"
