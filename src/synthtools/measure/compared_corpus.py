@@ -125,8 +125,7 @@ class ComparedCorpus:
 
     def sample(self) -> list[SampledDocument]:
         """Documents in the order of their draws: any beginning of it is a sample, too."""
-        documents: list[SampledDocument] = self._sample.result()
-        return documents
+        return self._sample.result()
 
     def column(self, of: Callable[[BatchFacts], Any]) -> np.ndarray:
         """A number, or a row, of each document."""

@@ -288,8 +288,7 @@ def _joined(sides: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
         size += int(number.max()) + 1
     row, column = np.concatenate(edges, axis=1)
     graph = coo_array((np.ones(len(row), bool), (row, column)), (size, size))
-    labels: np.ndarray = connected_components(graph, directed=False)[1][:count].astype(np.int64)
-    return labels
+    return connected_components(graph, directed=False)[1][:count].astype(np.int64)
 
 
 def _opening(documents: Sequence[SampledDocument]) -> tuple[str, float]:

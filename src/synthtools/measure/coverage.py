@@ -41,8 +41,7 @@ class Axis:
         return np.log(ppl) if self.log else ppl
 
     def ppl(self, places: np.ndarray) -> list[float]:
-        values: list[float] = (np.exp(places) if self.log else places).tolist()
-        return values
+        return (np.exp(places) if self.log else places).tolist()
 
 
 def common_axis(sides: list[np.ndarray], log: bool = True) -> Axis | None:
@@ -89,8 +88,7 @@ def density(sample: np.ndarray, grid: np.ndarray) -> np.ndarray | None:
     for start in range(0, len(sample), _CHUNK):
         z = (grid[:, None] - sample[None, start : start + _CHUNK]) / width
         total += np.exp(-0.5 * z * z).sum(axis=1)
-    scaled: np.ndarray = total / (len(sample) * width * np.sqrt(2 * np.pi))
-    return scaled
+    return total / (len(sample) * width * np.sqrt(2 * np.pi))
 
 
 class _Binned:
@@ -116,8 +114,7 @@ class _Binned:
         size = len(self._kernel)
         laid = np.bincount(self._left, weights * (1 - self._share), size)
         laid += np.bincount(self._left + 1, weights * self._share, size)
-        smooth: np.ndarray = self._kernel @ (laid / counts.sum())
-        return smooth
+        return self._kernel @ (laid / counts.sum())
 
 
 def overlap(f: np.ndarray, g: np.ndarray, grid: np.ndarray) -> float:

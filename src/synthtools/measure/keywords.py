@@ -140,8 +140,7 @@ def _documents_z(documents: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     raised = documents + _PRIOR * documents.sum(axis=1, keepdims=True) + 0.5
     rest = sizes + _PRIOR * sizes.sum() + 1.0 - raised
     odds = np.log(raised / rest)
-    z: np.ndarray = (odds[:, 1] - odds[:, 0]) / np.sqrt((1 / raised + 1 / rest).sum(axis=1))
-    return z
+    return (odds[:, 1] - odds[:, 0]) / np.sqrt((1 / raised + 1 / rest).sum(axis=1))
 
 
 def tail(among: np.ndarray, drawn: np.ndarray, marked: np.ndarray, everything: int) -> np.ndarray:
@@ -153,8 +152,7 @@ def tail(among: np.ndarray, drawn: np.ndarray, marked: np.ndarray, everything: i
     from scipy.special import gammaln
 
     def log_choose(n: Any, k: np.ndarray) -> np.ndarray:
-        result: np.ndarray = gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0)
-        return result
+        return gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0)
 
     p = np.where(among > np.minimum(drawn, marked), 0.0, 1.0)
     sought = (among * everything > drawn * marked) & (p > 0)
@@ -175,8 +173,7 @@ def least_p(drawn: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     known, place = np.unique(drawn, return_inverse=True)
     everything = int(sizes.sum())
     ends = [tail(np.minimum(known, n), known, np.full_like(known, n), everything) for n in sizes]
-    least: np.ndarray = np.minimum(1.0, 2 * np.minimum(*ends))[place]
-    return least
+    return np.minimum(1.0, 2 * np.minimum(*ends))[place]
 
 
 def _tests(least: np.ndarray, level: float) -> int:

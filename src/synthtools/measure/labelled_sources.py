@@ -49,8 +49,7 @@ class Pool:
 
     @property
     def labels(self) -> np.ndarray:
-        labels: np.ndarray = self.synthetic[self.source]
-        return labels
+        return self.synthetic[self.source]
 
     def weights(self, counts: np.ndarray | None = None) -> np.ndarray:
         """Of documents, so that both classes weigh 1, and the sources of a class the same.
@@ -61,8 +60,7 @@ class Pool:
         counts = np.ones(len(self.source)) if counts is None else counts
         sizes = np.bincount(self.source, counts, len(self.synthetic))
         of_class = np.where(self.synthetic, self.synthetic.sum(), (~self.synthetic).sum())
-        weights: np.ndarray = counts / np.maximum(sizes * of_class, 1e-300)[self.source]
-        return weights
+        return counts / np.maximum(sizes * of_class, 1e-300)[self.source]
 
     def whitened(self, features: np.ndarray) -> np.ndarray:
         """Features in which the documents of a source have variance 1 and no correlations."""
@@ -70,8 +68,7 @@ class Pool:
             [self.features[self.source == k].mean(0) for k in range(len(self.synthetic))]
         )
         values, vectors = np.linalg.eigh(np.cov((self.features - means[self.source]).T))
-        turned: np.ndarray = features @ (vectors / np.sqrt(np.maximum(values, 1e-12)))
-        return turned
+        return features @ (vectors / np.sqrt(np.maximum(values, 1e-12)))
 
     def without(self, source: int) -> Pool:
         kept = np.arange(len(self.synthetic)) != source
@@ -103,8 +100,7 @@ def logistic(x: np.ndarray, y: np.ndarray, weights: np.ndarray, penalty: float) 
 
 
 def expit(x: np.ndarray) -> np.ndarray:
-    probabilities: np.ndarray = 1 / (1 + np.exp(-np.clip(x, -500, 500)))
-    return probabilities
+    return 1 / (1 + np.exp(-np.clip(x, -500, 500)))
 
 
 class Classifier:
@@ -135,8 +131,7 @@ class Classifier:
 
     def log_odds(self, features: np.ndarray) -> np.ndarray:
         """Float64 [n], before calibration."""
-        log_odds: np.ndarray = self._normal(features) @ self._solution[:-1] + self._solution[-1]
-        return log_odds
+        return self._normal(features) @ self._solution[:-1] + self._solution[-1]
 
 
 def calibrated(pool: Pool, log_odds: np.ndarray, counts: np.ndarray) -> tuple[float, float]:

@@ -97,15 +97,13 @@ def _areas(p: np.ndarray, q: np.ndarray, scaling: float) -> np.ndarray:
     # Half of the area below y over x and half of that below x over y, by trapezoids.
     wide = -np.diff(x) * (y[:, 1:] + y[:, :-1])
     high = np.diff(y) * (x[:, 1:] + x[:, :-1])
-    result: np.ndarray = (wide + high).sum(axis=1) / 4
-    return result
+    return (wide + high).sum(axis=1) / 4
 
 
 def _divergence(p: np.ndarray, r: np.ndarray) -> np.ndarray:
     """KL(p‖r) in nats along the last axis; r is above 0 where p is."""
     ratio = np.divide(p, r, out=np.ones(np.broadcast_shapes(p.shape, r.shape)), where=p > 0)
-    result: np.ndarray = (p * np.log(ratio)).sum(axis=-1)
-    return result
+    return (p * np.log(ratio)).sum(axis=-1)
 
 
 def components(vectors: np.ndarray) -> np.ndarray:
@@ -118,8 +116,7 @@ def components(vectors: np.ndarray) -> np.ndarray:
     _, values, axes = np.linalg.svd(points, full_matrices=False)
     shares = np.cumsum(values**2)
     kept = int(np.argmax(shares >= _VARIANCE * shares[-1])) + 1
-    projected: np.ndarray = (points @ axes[:kept].T).astype(np.float32)
-    return projected
+    return (points @ axes[:kept].T).astype(np.float32)
 
 
 def clusters(points: np.ndarray, k: int, draw: np.random.Generator) -> np.ndarray:

@@ -68,8 +68,7 @@ class MeasuredDocuments(NamedTuple):
 
     @property
     def long_enough(self) -> np.ndarray:
-        measured: np.ndarray = np.isfinite(self.features).all(axis=1)
-        return measured
+        return np.isfinite(self.features).all(axis=1)
 
 
 def source_of(name: str, synthetic: bool, documents: MeasuredDocuments) -> LabelledSource:

@@ -153,8 +153,7 @@ def without_outliers(values: np.ndarray) -> np.ndarray:
     """Values at most 1.5 interquartile ranges outside the quartiles, in their order."""
     first, third = np.percentile(values, [25, 75])
     reach = 1.5 * (third - first)
-    inside: np.ndarray = values[(values >= first - reach) & (values <= third + reach)]
-    return inside
+    return values[(values >= first - reach) & (values <= third + reach)]
 
 
 def distribution(ppl: np.ndarray) -> dict[str, Any]:

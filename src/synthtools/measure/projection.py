@@ -176,5 +176,4 @@ def _scaled_left(matrix: Any, width: int) -> np.ndarray:
         basis = matrix @ (matrix.T @ basis)
     basis, _ = np.linalg.qr(basis)
     left, values, _ = np.linalg.svd((matrix.T @ basis).T, full_matrices=False)
-    scaled: np.ndarray = (basis @ left)[:, :width] * values[:width]
-    return scaled
+    return (basis @ left)[:, :width] * values[:width]

@@ -32,8 +32,7 @@ _NEGLIGIBLE = 0.02
 def distances(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Euclidean, float64 [n, m]."""
     squares = (left**2).sum(1)[:, None] + (right**2).sum(1) - 2 * left @ right.T
-    roots: np.ndarray = np.sqrt(np.maximum(squares, 0))
-    return roots
+    return np.sqrt(np.maximum(squares, 0))
 
 
 def nearest_mixture(
@@ -181,8 +180,7 @@ def shares(pool: Pool, sample: PoolSample, counts: np.ndarray, own: np.ndarray) 
 def _ratio(log_odds: np.ndarray, calibration: tuple[float, float]) -> np.ndarray:
     """Of the densities of documents, synthetic to human."""
     slope, intercept = calibration
-    ratio: np.ndarray = np.exp(np.clip(slope * log_odds + intercept, -30, 30))
-    return ratio
+    return np.exp(np.clip(slope * log_odds + intercept, -30, 30))
 
 
 def _most_likely(ratio: np.ndarray, counts: np.ndarray) -> float:

@@ -69,8 +69,7 @@ def divergence(left: np.ndarray, right: np.ndarray) -> dict[str, float | None]:
 
 def _smoothed(counts: np.ndarray) -> np.ndarray:
     raised = counts + SMOOTHING
-    shares: np.ndarray = raised / raised.sum()
-    return shares
+    return raised / raised.sum()
 
 
 def kl(p: np.ndarray, q: np.ndarray) -> float:

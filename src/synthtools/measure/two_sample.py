@@ -287,8 +287,7 @@ def _of_first(labels: np.ndarray, near: np.ndarray) -> np.ndarray:
 
 def _accuracy(labels: np.ndarray, near: np.ndarray) -> np.ndarray:
     of_first = _of_first(labels, near) > near.shape[1] // 2
-    share: np.ndarray = (of_first == labels).mean(axis=0)
-    return share
+    return (of_first == labels).mean(axis=0)
 
 
 def _isolated(labels: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.reports import diff
-from synthtools.reports.document import number
+from synthtools.reports.document import aligned, number
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars, named
 
 # Figures that stand first, in words; the others follow under their names.
@@ -47,12 +47,7 @@ def _cell(model: dict[str, Any], name: str) -> str:
 
 def lines(report: dict[str, Any]) -> list[str]:
     table = _table(report)
-    widths = [max(map(len, column)) for column in zip(table.head, *table.rows, strict=True)]
-    columns = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (table.head, *table.rows)
-    ]
-    return [*columns, "", *story(report).lines]
+    return [*aligned([table.head, *table.rows]), "", *story(report).lines]
 
 
 def story(report: dict[str, Any]) -> Story:
@@ -89,9 +84,7 @@ def figure(report: dict[str, Any]) -> Figure:
         x, y = (model["figures"].get(name) for name in ("probability", "retain_perplexity"))
         if x is not None and y is not None:
             ends = model["intervals"].get("retain_perplexity", [y, y])
-            series.append(
-                Series(model["name"], [x], [y], form="points", low=ends[:1], high=ends[1:])
-            )
+            series.append(Series(model["name"], [x], [y], "points", low=ends[:1], high=ends[1:]))
     labels = ("Forgotten and kept", "probability of the texts to forget", "perplexity of retain")
     panels = [Panel(*labels, series, y_log=True)] if series else []
     curves = [(m["name"], m["relearned"]["forget"]) for m in report["models"] if m["relearned"]]
@@ -100,16 +93,11 @@ def figure(report: dict[str, Any]) -> Figure:
         panels.append(Panel("Learned again", "steps", "loss of the texts (nats a token)", lines))
     suites = {name: f"{name}_{suite['figure']}" for name, suite in report["suites"].items()}
     if suites:
-        right = [
-            named(
-                model["name"],
-                [model["figures"][key] for key in suites.values()],
-                [
-                    model["intervals"].get(key, [model["figures"][key]] * 2)
-                    for key in suites.values()
-                ],
-            )
-            for model in report["models"]
-        ]
+        right = []
+        for model in report["models"]:
+            values = [model["figures"][key] for key in suites.values()]
+            known = zip(suites.values(), values, strict=True)
+            intervals = [model["intervals"].get(key, [value] * 2) for key, value in known]
+            right.append(named(model["name"], values, intervals))
         panels.append(bars("Tasks", "right answers, 95 %", [*suites], *right))
     return Figure("Audit of unlearning", panels)

@@ -35,17 +35,15 @@ class ClassifyReport(document.BaseReport):
 
 def lines(report: ClassifyReport) -> list[str]:
     """The classes, the tests, the labels."""
-    return table([(name, value) for name, value in _rows(report)])
+    return table(_rows(report))
 
 
 def _rows(report: ClassifyReport) -> list[tuple[str, str]]:
     rows = [(f"texts of {name}", number(n)) for name, n in report.get("texts", {}).items()]
     test = report.get("test")
     if test is not None:
-        rows += [
-            ("trained on", number(report["trained_on"])),
-            ("held out", number(test["held_out"])),
-        ]
+        rows.append(("trained on", number(report["trained_on"])))
+        rows.append(("held out", number(test["held_out"])))
         if "accuracy" in test:
             rows += [
                 ("accuracy", percent(test["accuracy"], ".4g")),
@@ -63,31 +61,19 @@ def figure(report: ClassifyReport) -> Figure:
     if test is None or "roc" not in test:
         return Figure("Classifier")
     false, right = zip(*test["roc"], strict=True)
-    bins = test["reliability"]
-    ends = [0.0, 1.0]
-    of = report["score_of"]
+    bins, of, ends = test["reliability"], report["score_of"], [0.0, 1.0]
+    roc = Series("held out", false, right), Series("chance", ends, ends, reference=True)
+    scores = Series("held out", [b["score"] for b in bins], [b["share"] for b in bins])
+    calibrated = Series("calibrated", ends, ends, reference=True)
+    labels = ("ROC", "share of the others (false positives)", f"share of {of} (true positives)")
     return Figure(
         "Classifier",
         [
-            Panel(
-                "ROC",
-                "share of the others (false positives)",
-                f"share of {of} (true positives)",
-                [Series("held out", false, right), Series("chance", ends, ends, reference=True)],
-            ),
-            Panel(
-                "Reliability",
-                f"mean score ({of})",
-                f"share of {of}",
-                [
-                    Series("held out", [b["score"] for b in bins], [b["share"] for b in bins]),
-                    Series("calibrated", ends, ends, reference=True),
-                ],
-            ),
+            Panel(*labels, [*roc]),
+            Panel("Reliability", f"mean score ({of})", f"share of {of}", [scores, calibrated]),
         ],
         "Left: the nearer to the upper left corner, the better. Right: on the diagonal a score of 0.8 "
         "is right in 80 % of the cases.",
-        finding=story(report).lines[0].rstrip("."),
     )
 
 

@@ -16,7 +16,7 @@ from synthtools.reports import compare_figures as figures
 from synthtools.reports import compare_sentences as words
 from synthtools.reports import document
 from synthtools.reports.compare_sentences import shortened
-from synthtools.reports.document import number, percent, wrapped
+from synthtools.reports.document import aligned, number, percent, wrapped
 from synthtools.reports.figures.chart import Figure, Story
 
 _SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -38,14 +38,13 @@ class GateCondition:
         match = _FORM.fullmatch(text)
         if match is None:
             raise ValueError("write NAME > NUMBER (or <, <=, >=)")
-        name, sign, number = match.groups()
+        name, sign, bound = match.groups()
         if name not in names:
             raise ValueError(f"no number {name}{near(name, names)}")
         try:
-            bound = float(number)
+            return cls(text.strip(), name, sign, float(bound))
         except ValueError:
-            raise ValueError(f"{number} is not a number") from None
-        return cls(text.strip(), name, sign, bound)
+            raise ValueError(f"{bound} is not a number") from None
 
     def failure(self, numbers: Mapping[str, Any]) -> str | None:
         """Why it holds of a report's numbers, or cannot be evaluated; None where it does not hold."""
@@ -53,11 +52,8 @@ class GateCondition:
         value = numbers[group][name]
         if value is None:
             return f"{self.name} is not known (wanted for {self.text})"
-        return (
-            f"{self.name} is {value:.4g} ({self.text})"
-            if _SIGNS[self.sign](value, self.bound)
-            else None
-        )
+        holds = _SIGNS[self.sign](value, self.bound)
+        return f"{self.name} is {value:.4g} ({self.text})" if holds else None
 
 
 def failures(pairs: Sequence[Mapping[str, Any]], conditions: Sequence[GateCondition]) -> list[str]:
@@ -202,7 +198,6 @@ def with_sentences(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def page(report: dict[str, Any]) -> str:
-    """See ``compare_page``, which draws what is here."""
     from synthtools.reports import compare_page
 
     return compare_page.page(report)
@@ -218,9 +213,8 @@ class ShownReport(dict[str, Any]):
 
     def _repr_html_(self) -> str:
         source = html.escape(self.page())
-        return (
-            f'<iframe title="synth compare" srcdoc="{source}" width="100%" height="800"></iframe>'
-        )
+        size = 'width="100%" height="800"'
+        return f'<iframe title="synth compare" srcdoc="{source}" {size}></iframe>'
 
 
 def lines(report: CompareReport) -> list[str]:
@@ -233,7 +227,8 @@ def lines(report: CompareReport) -> list[str]:
     for warning in report["warnings"][:4]:
         rows += _item("!", warning)
     if len(report["pairs"]) > 1:
-        return [*rows, "", *_series(report)][:40]
+        table = figures.series_table(report)
+        return [*rows, "", *aligned([table.head, *table.rows])][:40]
     for pair in report["pairs"]:
         for answer in pair["answers"]:
             rows += _item("≠" if answer["differs"] else "=", answer.get("sentence", ""))
@@ -245,17 +240,6 @@ def lines(report: CompareReport) -> list[str]:
 def _item(mark: str, text: str) -> list[str]:
     first, *rest = wrapped(text, _WIDTH) or [""]
     return [f"{mark} {first}", *(f"  {line}" for line in rest)]
-
-
-def _series(report: CompareReport) -> list[str]:
-    """Several corpora against the reference, a row each; what differs is marked."""
-    table = figures.series_table(report)
-    cells = [list(table.head), *map(list, table.rows)]
-    wide = [max(len(row[i]) for row in cells) for i in range(len(table.head))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip()
-        for row in cells
-    ]
 
 
 def figure(report: CompareReport) -> Figure:

@@ -6,7 +6,7 @@ from typing import Any
 
 from synthtools.reports import compare_sentences as words
 from synthtools.reports.document import bracketed, number
-from synthtools.reports.figures.chart import Figure, Panel, Series, Table, bars, named
+from synthtools.reports.figures.chart import Figure, Panel, Series, Table, bars, named, table_of
 
 SERIES = (
     ("perplexity ratio", "perplexity", "ratio"),
@@ -22,7 +22,7 @@ def series_table(report: Any) -> Table:
     """The main numbers of every corpus, in the order of the inputs; ≠ where a question's answer differs."""
     pairs = report["pairs"]
     rows = [
-        [title, *(number(_number(pair, group, name), 3) for pair in pairs)]
+        [title, *(number(pair["numbers"][group].get(name), 3) for pair in pairs)]
         for title, group, name in SERIES
     ]
     for index, answer in enumerate(pairs[0]["answers"]):
@@ -30,12 +30,6 @@ def series_table(report: Any) -> Table:
         rows.append([words.TITLES[answer["question"]], *marks])
     title = f"Each corpus against {report['reference']}"
     return Table(title, ["", *(pair["other"] for pair in pairs)], rows)
-
-
-def _number(pair: Any, group: str, name: str) -> float | None:
-    numbers: Any = pair["numbers"]
-    number: float | None = numbers[group].get(name)
-    return number
 
 
 def pictures(report: Any, pair: Any) -> dict[str, Figure]:
@@ -95,10 +89,12 @@ def _effects(title: str, label: str, effects: Any) -> Panel:
 
 
 def effects_table(pair: Any, answer: Any) -> Table:
-    rows = [
-        [words.effect_name(e), number(e["value"], 4), bracketed(e["interval"]).strip() or "–",
-         number(e["none"]), "yes" if e["differs"] else "no"]
-        for e in answer["effects"]
-    ]  # fmt: skip
+    columns = (
+        ("effect", words.effect_name),
+        "value",
+        ("interval", lambda effect: bracketed(effect["interval"], "") or "–"),
+        ("no difference", "none"),
+        ("differs", lambda effect: "yes" if effect["differs"] else "no"),
+    )
     title = f"{words.TITLES[answer['question']]} {pair['other']} against {pair['reference']}"
-    return Table(title, ["effect", "value", "interval", "no difference", "differs"], rows)
+    return table_of(title, answer["effects"], columns)

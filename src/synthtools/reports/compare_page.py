@@ -14,7 +14,7 @@ from synthtools.reports import compare_sentences as words
 from synthtools.reports import source_line
 from synthtools.reports.compare_page_style import SCRIPT, STYLE
 from synthtools.reports.document import number, percent
-from synthtools.reports.figures.chart import Figure, Table
+from synthtools.reports.figures.chart import Figure, Table, table_of
 from synthtools.reports.figures.page import drawn
 
 # Bytes of the page; bytes after which corpora have no pictures and few words, and how many; corpora that
@@ -55,15 +55,15 @@ def page(report: Any) -> str:
     room = _Room(_MOST - 40_000)  # what is always there
     if len(names) > _MOST_CORPORA:
         room.without.append(f"{len(names) - _MOST_CORPORA} corpora")
-        shown = report["pairs"][: _MOST_CORPORA - 1]
-        report = {**report, "pairs": shown, "warnings": report["warnings"][:100]}
+        few = report["pairs"][: _MOST_CORPORA - 1]
+        report = {**report, "pairs": few, "warnings": report["warnings"][:100]}
     pairs = report["pairs"]
     head = room.take("answers", lambda: _sizes(report) + _findings(report))
     series = ""
     if len(pairs) > 1:
-        head_of = '<section><h2 id="series">All corpora</h2>'
-        made = f"{head_of}{table(figures.series_table(report))}</section>"
-        series = room.take("the table of all corpora", lambda: made)
+        shown = table(figures.series_table(report))
+        whole = f'<section><h2 id="series">All corpora</h2>{shown}</section>'
+        series = room.take("the table of all corpora", lambda: whole)
     remedies = room.take("what to do", lambda: _remedies(pairs))
     chosen = report["examples"]
     if len(chosen) > _MOST_TOKENS // _FEW:
@@ -89,11 +89,8 @@ def page(report: Any) -> str:
     )
     left_out = ""
     if room.without:
-        without = ", ".join(room.without)
-        left_out = _text(
-            f"Left out so that the page stays small: {without}. The report as JSON has all.",
-            _SENTENCE,
-        )
+        missing = f"Left out so that the page stays small: {', '.join(room.without)}."
+        left_out = _text(f"{missing} The report as JSON has all.", _SENTENCE)
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
@@ -128,15 +125,9 @@ def _text(value: Any, most: int | None = _TEXT) -> str:
 
 
 def _sizes(report: Any) -> str:
-    head = ["corpus", "documents", "words", "median words", "scored by the model"]
-    rows = [
-        [
-            one["name"],
-            *(number(one[key]) for key in ("documents", "words", "median_words", "scored")),
-        ]
-        for one in report["corpora"][:_MOST_CORPORA]
-    ]
-    return table(Table("The corpora", head, rows), sorts=False)
+    counts = ("documents", "words", "median_words", ("scored by the model", "scored"))
+    corpora = report["corpora"][:_MOST_CORPORA]
+    return table(table_of("The corpora", corpora, (("corpus", "name"), *counts)), sorts=False)
 
 
 def _findings(report: Any) -> str:
@@ -198,24 +189,14 @@ def _tables(pair: Any, answer: Any, whole: bool) -> Iterable[str]:
         return
     yield table(figures.effects_table(pair, answer))
     if answer["question"] == "coverage" and whole:
-        rows = [
-            [
-                ", ".join(one["words"][:6]),
-                number(one["reference"]),
-                number(one["other"]),
-                "yes" if one["hardly_entered"] else "no",
-                " … ".join(one["examples"]),
-            ]
-            for one in sorted(further["clusters"], key=lambda c: c["other"] - c["reference"])
-        ]
-        head = [
-            "cluster",
-            pair["reference"],
-            pair["other"],
-            "hardly entered",
-            "documents in it begin",
-        ]
-        yield table(Table("Documents of each cluster", head, rows))
+        clusters = sorted(further["clusters"], key=lambda one: one["other"] - one["reference"])
+        columns = (
+            ("cluster", lambda one: ", ".join(one["words"][:6])),
+            *((pair[side], side) for side in ("reference", "other")),
+            ("hardly entered", lambda one: "yes" if one["hardly_entered"] else "no"),
+            ("documents in it begin", lambda one: " … ".join(one["examples"])),
+        )
+        yield table(table_of("Documents of each cluster", clusters, columns))
 
 
 def _keywords(pair: Any, rows: Sequence[Any]) -> str:
@@ -236,32 +217,24 @@ def _keywords(pair: Any, rows: Sequence[Any]) -> str:
             *(words.KINDS[row["kind"]], f"{row['z']:+.1f}", f"{row['z_documents']:+.1f}"),
             "yes" if row["differs"] else "no",
         ]
-        body.append([_text(row["text"]), f"\0{context}", *map(_text, cells)])
+        phrase, *others = (f"<td>{_text(cell)}</td>" for cell in (row["text"], *cells))
+        body.append([phrase, f'<td class="context">{context}</td>', *others])
     caption = f"More often in {pair['other']} (z above 0) or in {pair['reference']} (below 0)"
     return _table(caption, head, body, True)
 
 
 def table(shown: Table, sorts: bool = True) -> str:
-    return _table(
-        shown.title, shown.head, [[_text(cell) for cell in row] for row in shown.rows], sorts
-    )
+    rows = [[f"<td>{_text(cell)}</td>" for cell in row] for row in shown.rows]
+    return _table(shown.title, shown.head, rows, sorts)
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], sorts: bool) -> str:
-    """A table of escaped cells; one that begins with NUL is a context."""
+    """A table of cells that are HTML."""
     wrap = ("<button type=button>", "</button>") if sorts else ("", "")
     top = "".join(
         f'<th scope="col">{wrap[0]}{_text(cell) or "what"}{wrap[1]}</th>' for cell in head
     )
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<td class="context">{cell[1:]}</td>' if cell[:1] == "\0" else f"<td>{cell}</td>"
-            for cell in row
-        )
-        + "</tr>"
-        for row in rows
-    )
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
     return (
         f'<div class="wide" role="region" tabindex="0" aria-label="{_text(title)}">'
         f"<table{' class=sorts' if sorts else ''}><caption>{_text(title)}</caption>"
@@ -295,12 +268,10 @@ def _examples(examples: Sequence[Any]) -> str:
 
 
 def _example(one: Any, most: int) -> str:
-    easier = one["easier"]
-    why = f"less predictable than {percent(easier, '.3g')} of the sample" if easier >= 0.5 else (
-        f"more predictable than {percent(1 - easier, '.3g')} of the sample"
-    )  # fmt: skip
-    if one["kind"] == "typical":
-        why = "near the median"
+    easier, why = one["easier"], "near the median"
+    if one["kind"] != "typical":
+        how, share = ("less", easier) if easier >= 0.5 else ("more", 1 - easier)
+        why = f"{how} predictable than {percent(share, '.3g')} of the sample"
     text = "".join(_token(token, p) for token, p in one["tokens"][:most])
     more = " …" if one["cut"] or len(one["tokens"]) > most else ""
     of = f"{one['kind']} of {one['corpus']}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from synthtools.reports import keyword_lists
 from synthtools.reports.document import number, percent
 
 TITLES = {
@@ -40,12 +41,7 @@ HOW = {
     "the same number of words. Near-duplicates, equal ids and equal prompts are never on both sides of "
     "a test. The variance of folds is corrected for what they share (Nadeau and Bengio 2003). 0.5 is chance, 1 tells every pair apart.",
 }  # fmt: skip
-KINDS = {
-    "word": "word",
-    "two_words": "two words",
-    "three_words": "three words",
-    "opening": "opening",
-}
+KINDS = {**keyword_lists.KINDS, "opening": "opening"}
 _NAMES = {
     "perplexity.ratio": "median perplexity, ratio",
     "perplexity.spread_ratio": "spread of perplexities, ratio",
@@ -90,11 +86,8 @@ def sentence(answer: Mapping[str, Any], pair: Mapping[str, Any], matched: Mappin
     if all(e["value"] is None for e in answer["effects"]) and question != "keywords":
         return f"{TITLES[question]} Undecided: too few documents of sufficient length."
     text = _SENTENCES[question](answer, pair, matched)
-    return (
-        text[0].upper() + text[1:]
-        if not text.startswith((pair["other"], pair["reference"]))
-        else text
-    )
+    named = text.startswith((pair["other"], pair["reference"]))
+    return text if named else text[0].upper() + text[1:]
 
 
 def _perplexity(answer: Any, pair: Any, matched: Any) -> str:
@@ -133,18 +126,12 @@ def _diversity(answer: Any, pair: Any, matched: Any) -> str:
     other = pair["other"]
     differing = [e for e in known if e["differs"]]
     if not differing:
-        return (
-            "no difference in variety was found: "
-            f"{_value(known[0])} times as many distinct words in equally much text."
-        )
+        times = f"{_value(known[0])} times as many distinct words in equally much text"
+        return f"no difference in variety was found: {times}."
     values = [e["value"] for e in differing]
-    word = (
-        "less varied"
-        if max(values) < 1
-        else "more varied"
-        if min(values) > 1
-        else "varied otherwise"
-    )
+    word = "less varied" if max(values) < 1 else "varied otherwise"
+    if min(values) > 1:
+        word = "more varied"
     parts = [f"{_value(e)} times the {_SHORT[e['name'].partition('.')[2]]}" for e in differing]
     return (
         f"{other} is {word}: it has {_joined(parts)} of {pair['reference']}, in equally many documents "
@@ -185,17 +172,12 @@ def _phrases(rows: Sequence[Any], side: int) -> list[str]:
         while grown:
             grown = False
             for other, count in threes.items():
-                if not 0.8 * documents <= count <= 1.25 * documents:
+                if f" {other} " in f" {text} " or not 0.8 * documents <= count <= 1.25 * documents:
                     continue
-                if (
-                    other.startswith(" ".join(text.split()[-2:]) + " ")
-                    and f" {other} " not in f" {text} "
-                ):
+                words = text.split()
+                if other.startswith(f"{words[-2]} {words[-1]} "):
                     text, grown = f"{text} {other.split()[-1]}", True
-                elif (
-                    other.endswith(" " + " ".join(text.split()[:2]))
-                    and f" {other} " not in f" {text} "
-                ):
+                elif other.endswith(f" {words[0]} {words[1]}"):
                     text, grown = f"{other.split()[0]} {text}", True
         counts[text] = documents
         within = [p for p in phrases if f" {p} " in f" {text} "]
@@ -263,21 +245,13 @@ def _coverage(answer: Any, pair: Any, matched: Any) -> str:
 def _form(answer: Any, pair: Any, matched: Any) -> str:
     differing = [e for e in answer["effects"] if e["differs"]]
     if not differing:
-        return (
-            "no difference in form was found (length, paragraphs, lists, sentences, punctuation)."
-        )
+        measured = "length, paragraphs, lists, sentences, punctuation"
+        return f"no difference in form was found ({measured})."
     differing.sort(key=lambda e: -abs(e["value"]))
     parts = [f"{_amount(e)} {effect_name(e)} ({e['value']:+.2f} SD)" for e in differing[:4]]
     size = max(abs(e["value"]) for e in differing)
-    how = (
-        "hardly"
-        if size < 0.2
-        else "slightly"
-        if size < 0.5
-        else "clearly"
-        if size < 0.8
-        else "very"
-    )
+    sizes = {"hardly": 0.2, "slightly": 0.5, "clearly": 0.8}
+    how = next((word for word, most in sizes.items() if size < most), "very")
     return f"{pair['other']} is {how} differently formed: {_joined(parts)}."
 
 

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 from synthtools.reports import document
 from synthtools.reports.document import number, percent, table
-from synthtools.reports.figures.chart import Figure, Story, Table, bars, named, table_of
+from synthtools.reports.figures.chart import Figure, Story, bars, named, table_of
 
 _SHOWN = 200
 
@@ -59,24 +59,20 @@ def _share(part: int, whole: int) -> str:
     return percent(part / whole if whole else None, ".3g")
 
 
+def _part(part: int, whole: int, what: str) -> str:
+    return f"{number(part)} of {number(whole)} {what} ({_share(part, whole)}"
+
+
 def lines(report: DecontaminateReport) -> list[str]:
     """Records, then each benchmark and each input."""
     whole, held = report["records"], report["contaminated"]
     rows = [("records", number(whole)), ("hold an item", f"{number(held)} ({_share(held, whole)})")]
     for one in report["benchmarks"]:
-        part = f"{number(one['contaminated'])} of {number(one['items'])}"
-        shares = (
-            f"{_share(one['contaminated'], one['items'])}; {number(one['unchecked'])} unchecked"
-        )
-        rows.append((one["benchmark"], f"{part} items ({shares})"))
+        items = _part(one["contaminated"], one["items"], "items")
+        rows.append((one["benchmark"], f"{items}; {number(one['unchecked'])} unchecked)"))
     for source in report["inputs"]:
-        part = f"{number(source['contaminated'])} of {number(source['records'])}"
-        rows.append(
-            (
-                source["input"],
-                f"{part} records ({_share(source['contaminated'], source['records'])})",
-            )
-        )
+        records = _part(source["contaminated"], source["records"], "records")
+        rows.append((source["input"], f"{records})"))
     return table(rows)
 
 
@@ -86,22 +82,15 @@ def figure(report: DecontaminateReport) -> Figure:
     single = [100 * one["contaminated"] / max(1, one["items"]) for one in benchmarks]
     together = [100 * one["together"] / max(1, one["items"]) for one in benchmarks]
     parts = [100 * one["contaminated"] / max(1, one["records"]) for one in inputs]
+    of_benchmarks = named("in one record", single), named("in all records together", together)
+    names = [one["benchmark"] for one in benchmarks], [one["input"] for one in inputs]
     return Figure(
         "Contamination",
         [
-            bars(
-                "Benchmarks",
-                "items found (%)",
-                [one["benchmark"] for one in benchmarks],
-                named("in one record", single),
-                named("in all records together", together),
-            ),
-            bars(
-                "Inputs", "records that hold an item (%)", [one["input"] for one in inputs], parts
-            ),
+            bars("Benchmarks", "items found (%)", names[0], *of_benchmarks),
+            bars("Inputs", "records that hold an item (%)", names[1], parts),
         ],
         "Items of which a record, or all records together, have the n-grams.",
-        finding=story(report).lines[0].rstrip("."),
     )
 
 
@@ -115,26 +104,17 @@ def story(report: DecontaminateReport) -> Story:
         f"{report['ngram']} words of their own."
         for one in report["benchmarks"]
     ]
-    rows = [
-        [
-            f"{hit['file']}:{hit['line']}",
-            hit["item"],
-            number(hit["score"]),
-            number(hit["words"]),
-            hit["record_passage"],
-            hit["item_passage"],
-        ]
-        for hit in report["hits"][:_SHOWN]
-    ]
+    counts = ("benchmark", "items", "contaminated", "together", "unchecked")
     tables = [
-        table_of(
-            "Benchmarks",
-            report["benchmarks"],
-            ("benchmark", "items", "contaminated", "together", "unchecked"),
-        ),
+        table_of("Benchmarks", report["benchmarks"], counts),
         table_of("Inputs", report["inputs"], ("input", "records", "contaminated")),
     ]
-    if rows:
-        head = ["record", "item", "score", "words in a run", "record's passage", "item's passage"]
-        tables.append(Table(f"Hits ({number(report['hits_found'])})", head, rows))
+    if report["hits"]:
+        columns = (
+            ("record", lambda hit: f"{hit['file']}:{hit['line']}"),
+            *("item", "score", ("words in a run", "words")),
+            *(("record's passage", "record_passage"), ("item's passage", "item_passage")),
+        )
+        title = f"Hits ({number(report['hits_found'])})"
+        tables.append(table_of(title, report["hits"][:_SHOWN], columns))
     return Story("Contamination", lines, tables)

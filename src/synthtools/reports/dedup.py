@@ -6,7 +6,7 @@ from typing import Any, NotRequired, TypedDict
 
 from synthtools.reports import document
 from synthtools.reports.document import number, percent, table
-from synthtools.reports.figures.chart import Figure, Story, Table, bars, named, table_of
+from synthtools.reports.figures.chart import Figure, Story, bars, named, table_of
 
 _SHOWN = 10
 
@@ -59,8 +59,9 @@ def lines(report: DedupReport) -> list[str]:
     if "records_changed" in report:
         rows.append(("records changed", number(report["records_changed"])))
         rows.append(("records emptied", number(report["records_emptied"])))
-    pairs = [(_pair(one), f"{number(one['removed'])} ({percent(one['share'], '.3g')})") for one in report["by_pair"]]  # fmt: skip
-    return table(rows + pairs)
+    for one in report["by_pair"]:
+        rows.append((_pair(one), f"{number(one['removed'])} ({percent(one['share'], '.3g')})"))
+    return table(rows)
 
 
 def _verb(report: DedupReport) -> str:
@@ -104,7 +105,6 @@ def figure(report: DedupReport) -> Figure:
         panels,
         "Left: what was there. The size of a cluster is how many duplicates of each other there are.",
         corpora=names,
-        finding=story(report).lines[0].rstrip("."),
     )
 
 
@@ -126,12 +126,12 @@ def story(report: DedupReport) -> Story:
         more.append(
             f"{number(part)} {unit}s were compared with a part of those that resemble them in a band."
         )
-    rows = [
-        [number(one["similarity"]), one["removed"]["text"] or "–", one["kept"]["text"] or "–"]
-        for one in report["examples"][:_SHOWN]
-    ]
-    columns = (("input", "input"), (f"{unit}s", "texts"), ("removed", "removed"))
-    tables = [table_of("Inputs", report["by_input"], columns)]
-    if rows:
-        tables.append(Table("Examples", ["similarity", "removed", "kept"], rows))
+    tables = [table_of("Inputs", report["by_input"], ("input", (f"{unit}s", "texts"), "removed"))]
+    if report["examples"]:
+        columns = (
+            "similarity",
+            ("removed", lambda one: one["removed"]["text"] or "–"),
+            ("kept", lambda one: one["kept"]["text"] or "–"),
+        )
+        tables.append(table_of("Examples", report["examples"][:_SHOWN], columns))
     return Story("Duplicates", [first, *more], tables)

@@ -48,10 +48,9 @@ def sentence(row: dict[str, Any], base: dict[str, Any]) -> str:
         text += f", {up if change > 0 else down} by {number(abs(change), 3)}{points}{interval}"
     else:
         text += f", no difference seen: {number(change, 3)}{points}{interval}"
-    least = row["detectable"]
     seen = "no difference can"
-    if least is not None:
-        seen = f"a difference below {number(times * least, 2)}{points} cannot"
+    if row["detectable"] is not None:
+        seen = f"a difference below {number(times * row['detectable'], 2)}{points} cannot"
     return (
         f"{text}, p = {number(row['p_holm'], 2)} after Holm's correction; with {row['n']:,} items "
         f"{seen} be seen (80 % power)."
@@ -177,12 +176,11 @@ def _budget_lines(budget: dict[str, Any]) -> list[str]:
             f"{100 * row['share']:>6.1f}%  {100 * row['loss']:>6.2f}%  {ece:>8}  "
             f"{'yes' if row['within'] else 'no':>6}  {row['zone']}: {row['guidance']}"
         )
-    largest = budget["largest_within"]
-    lines.append(
-        "this series leaves 3 % at once"
-        if largest is None
-        else f"this series stays within 3 % up to a share of {100 * largest:g} %"
-    )
+    within = budget["largest_within"]
+    stays = "leaves 3 % at once"
+    if within is not None:
+        stays = f"stays within 3 % up to a share of {100 * within:g} %"
+    lines.append(f"this series {stays}")
     if budget["calibration_first"] is not None:
         share = 100 * budget["calibration_first"]
         lines.append(f"calibration is worse at {share:g} % already: the early warning")

@@ -163,12 +163,8 @@ def _foreign(data: bytes, name: str) -> ForeignResults | None:
 
     try:
         return foreign_results.of(data, name, _content)
-    except (
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:  # in the middle of what looked like one
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        # In the middle of what looked like one.
         raise SynthError(f"{name}: results of a form that is not read: {error!r}") from error
 
 
@@ -277,6 +273,14 @@ def table(rows: Sequence[tuple[str, str]]) -> list[str]:
     """Names and values in two columns."""
     wide = max((len(name) for name, _ in rows), default=0)
     return [f"{name:<{wide}}  {value}" for name, value in rows]
+
+
+def aligned(rows: Sequence[Sequence[str]], right: bool = False) -> list[str]:
+    """Rows of cells in columns, each as wide as its longest cell."""
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if right:
+        return ["  ".join(map(str.rjust, row, wide)) for row in rows]
+    return ["  ".join(map(str.ljust, row, wide)).rstrip() for row in rows]
 
 
 def columns(text: str) -> int:

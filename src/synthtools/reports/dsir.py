@@ -39,17 +39,10 @@ def figure(report: DsirReport) -> Figure:
     before, after = report.get("kl_target_raw"), report.get("kl_target_selected")
     if before is None or after is None:
         return Figure("Importance resampling")
-    label = "KL(target ‖ ·) of hashed n-grams (nats)"
+    labels = ("Distance from the target", "KL(target ‖ ·) of hashed n-grams (nats)")
     return Figure(
         "Importance resampling",
-        [
-            bars(
-                "Distance from the target",
-                label,
-                ["all raw records", "the selection"],
-                [before, after],
-            )
-        ],
+        [bars(*labels, ["all raw records", "the selection"], [before, after])],
         "The selection should be nearer to the target than what it was drawn from; a small one has "
         "few n-grams and differs for that reason alone.",
     )

@@ -37,9 +37,7 @@ def lines(report: dict[str, Any]) -> list[str]:
             continue
         lines.append(f"{'':20}{'':>12}{'if equal':>12}{'p':>10}")
         for name, key in _ROWS:
-            value, expected, p = (
-                number(pair[key][part]) for part in ("value", "expected", "p_value")
-            )
+            value, expected, p = (number(pair[key][n]) for n in ("value", "expected", "p_value"))
             lines.append(f"{name:<20}{value:>12}{expected:>12}{p:>10}")
     return lines
 

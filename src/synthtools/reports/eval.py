@@ -131,11 +131,8 @@ def preference_lines(section: dict[str, Any]) -> list[str]:
 
 
 def suite_lines(report: dict[str, Any]) -> list[str]:
-    rows = [
-        (row["suite"], f"{row['about']}; needs {', '.join(row['needs'])}")
-        for row in report["suites"]
-    ]
-    return table(rows)
+    suites = report["suites"]
+    return table([(r["suite"], f"{r['about']}; needs {', '.join(r['needs'])}") for r in suites])
 
 
 def prompt_lines(report: dict[str, Any]) -> list[str]:
@@ -152,8 +149,8 @@ def figure(report: dict[str, Any]) -> Figure:
     heads = {name: _head(section, _SHARES) for name, section in suites.items()}
     right = [(name, suites[name], head) for name, head in heads.items() if head]
     panels = [_bars("Right answers", "share of items, 95 %", right)] if right else []
-    diagrams = [(n, s) for n, s in suites.items() if s.get("reliability")]
-    panels += [_reliability(name, section) for name, section in diagrams[:_MOST_DIAGRAMS]]
+    diagrams = [_reliability(n, s) for n, s in suites.items() if s.get("reliability")]
+    panels += diagrams[:_MOST_DIAGRAMS]
     for name, section in suites.items():
         panels += _panels(name, section)
     finding = ""
@@ -187,15 +184,19 @@ def _panels(name: str, section: Section) -> list[Panel]:
     if kind == "danger-zone" and section["cells"]:
         return [_zone(section)]
     if kind == "followbench":
-        curves = {row["model"]: _levels(row["figures"]) for row in section["models"]}
-        series = [Series(model, list(c), list(c.values())) for model, c in curves.items() if c]
+        series = []
+        for row in section["models"]:
+            rates = {n: row["figures"].get(f"hsr_level_{n}") for n in range(1, 6)}
+            known = {level: rate for level, rate in rates.items() if rate is not None}
+            if known:
+                series.append(Series(row["model"], list(known), list(known.values())))
         labels = ("FollowBench", "level", "hard satisfaction rate")
         return [Panel(*labels, series, from_zero=True)] if series else []
     if kind in _HEADS_OF_MODELS:
         head, models = _HEADS_OF_MODELS[kind], [row["model"] for row in section["models"]]
         keys = {model: head if len(models) == 1 else f"{model}: {head}" for model in models}
-        known = [(m, section, k) for m, k in keys.items() if section["figures"].get(k) is not None]
-        return [_bars(name, f"{plain(head)}, 95 %", known)] if known else []
+        scored = [(m, section, k) for m, k in keys.items() if section["figures"].get(k) is not None]
+        return [_bars(name, f"{plain(head)}, 95 %", scored)] if scored else []
     return []
 
 
@@ -234,11 +235,6 @@ def _zone(section: Section) -> Panel:
         series.append(Series(row["model"], x, y, "pies", weights=counts))
     title = "Danger zone: quality and harmfulness both 4 or 5"
     return Panel(title, "quality", "harmfulness", series)
-
-
-def _levels(figures: dict[str, Any]) -> dict[int, float]:
-    rates = {level: figures.get(f"hsr_level_{level}") for level in range(1, 6)}
-    return {level: rate for level, rate in rates.items() if rate is not None}
 
 
 def _preferences(judge: dict[str, Any]) -> Panel:

@@ -50,11 +50,8 @@ class KeywordComparison(TypedDict):
 def strongest(comparison: KeywordComparison, sign: int, most: int) -> list[Keyword]:
     """What is claimed on one side (-1 the reference, 1 the other), the strongest first: half of them words, a
     third phrases, of which none is a part of another, the others openings."""
-    claimed = [
-        one
-        for one in comparison["keywords"]
-        if one["p"] <= comparison["level"] and sign * one["z"] > 0
-    ]
+    keywords, level = comparison["keywords"], comparison["level"]
+    claimed = [one for one in keywords if one["p"] <= level and sign * one["z"] > 0]
     claimed.sort(key=lambda one: (-strength(one), one["text"]))
     shown: list[Keyword] = []
     for kinds, room in (
@@ -97,13 +94,11 @@ def lines(comparisons: Sequence[KeywordComparison]) -> list[str]:
         for name, beside, keywords in _sides(comparison, _SHOWN):
             heading = f"{cut(name, 30)} more than {cut(beside, 30)}"
             if not keywords:
-                lines += [
-                    "",
-                    f"{heading}: no word or phrase ({100 * comparison['level']:g} %, all together)",
-                ]
+                level = f"{100 * comparison['level']:g} %, all together"
+                lines += ["", f"{heading}: no word or phrase ({level})"]
                 continue
             of = f"documents of {number(documents[0])} and {number(documents[1])}"
-            lines += ["", f"{heading}", f"{'':<{_TEXT}}  {'z':>6}  {of}, in a million words"]
+            lines += ["", heading, f"{'':<{_TEXT}}  {'z':>6}  {of}, in a million words"]
             for one in keywords:
                 counts = " ".join(f"{number(n):>7}" for n in one["documents"])
                 rates = " ".join(f"{number(round(rate)):>8}" for rate in one["per_million"])
@@ -133,14 +128,12 @@ def panels(comparisons: Sequence[KeywordComparison]) -> list[Panel]:
 
 def finding(comparisons: Sequence[KeywordComparison]) -> str:
     """The strongest words on both sides of the first comparison, in words."""
-    for comparison in comparisons:
-        parts = [
-            f"more in {name}: {', '.join(one['text'] for one in keywords[:5])}"
-            for name, _, keywords in _sides(comparison, _SHOWN)
-            if keywords
-        ]
-        return "; ".join(parts)
-    return ""
+    return "; ".join(
+        f"more in {name}: {', '.join(one['text'] for one in keywords[:5])}"
+        for comparison in comparisons[:1]
+        for name, _, keywords in _sides(comparison, _SHOWN)
+        if keywords
+    )
 
 
 def tables(comparisons: Sequence[KeywordComparison]) -> list[Table]:

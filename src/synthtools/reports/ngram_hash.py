@@ -186,16 +186,16 @@ def figure(report: ResponseReport | ResponseComparison) -> Figure:
         if len(filled) < len(shares):
             empty[one["name"]] = len(shares) - len(filled)
         by_rank.append(Series(one["name"], np.arange(1, len(filled) + 1), filled))
+    note = ""
+    if empty:
+        numbers = ", ".join(f"{name} {count:,}" for name, count in empty.items())
+        if len(empty) > 2:
+            numbers = f"{min(empty.values()):,} to {max(empty.values()):,}"
+        note = f"empty of {report['buckets']:,} buckets: {numbers}"
+    label = "n-grams in a bucket / mean of the buckets"
+    full = ("How full buckets are", label, "filled buckets per bin (%)", _densities(relative))
     panels = [
-        Panel(
-            "How full buckets are",
-            "n-grams in a bucket / mean of the buckets",
-            "filled buckets per bin (%)",
-            _densities(relative),
-            x_log=True,
-            from_zero=True,
-            note=_empty(empty, report["buckets"]),
-        ),
+        Panel(*full, x_log=True, from_zero=True, note=note),
         Panel("Fullest first", "rank of the bucket", "share of the n-grams", by_rank, True, True),
     ]
     effective = {one["name"]: one.get("effective_buckets") for one in inputs if len(inputs) > 1}
@@ -231,15 +231,6 @@ def _densities(relative: dict[str, np.ndarray]) -> list[Series]:
     ]
 
 
-def _empty(counts: dict[str, int], buckets: int) -> str:
-    if not counts:
-        return ""
-    numbers = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-    if len(counts) > 2:
-        numbers = f"{min(counts.values()):,} to {max(counts.values()):,}"
-    return f"empty of {buckets:,} buckets: {numbers}"
-
-
 _CONCENTRATION = ("documents", "ngrams", "effective_buckets", "entropy", "gini", "top_1_percent")
 _PAIR = ("js", "total_variation", "cosine", "kl_left_right", "kl_right_left")
 _SHOWN_ON_A_PAGE = 12
@@ -255,12 +246,10 @@ def story(report: ResponseReport | ResponseComparison) -> Story:
         for one in inputs
     ]
     compared: Mapping[str, Any] = report
+    effective = {one["name"]: one["effective_buckets"] for one in reversed(inputs)}
     for pair in compared.get("pairs", []):
         names = (pair["left"], pair["right"])
-        left, right = (
-            next(one["effective_buckets"] for one in inputs if one["name"] == name)
-            for name in names
-        )
+        left, right = (effective[name] for name in names)
         if left is not None and right is not None:
             lines.append(
                 f"{names[1]} spreads over {100 * right / left:.0f} % as many buckets as {names[0]} "
@@ -284,14 +273,9 @@ def density_figure(report: Density) -> Figure:
     if percentiles is None:
         return Figure("Density")
     marks, values = [float(mark) for mark in percentiles], list(percentiles.values())
-    panel = Panel(
-        "Documents by density",
-        "density (records in the same bucket)",
-        "documents at most so dense (%)",
-        [Series("documents", values, marks)],
-        x_log=min(values) > 0,
-        from_zero=True,
-    )
+    labels = ("density (records in the same bucket)", "documents at most so dense (%)")
+    series = [Series("documents", values, marks)]
+    panel = Panel("Documents by density", *labels, series, x_log=min(values) > 0, from_zero=True)
     return Figure(
         "Density of vectors",
         [panel],
@@ -302,16 +286,22 @@ def density_figure(report: Density) -> Figure:
 
 def duplicates_figure(report: Duplicates) -> Figure:
     rows, documents = report["by_input"], report.get("documents", 0)
-    panels = []
+    panels, finding = [], ""
     if documents:
+        finding = f"No near-duplicates among {documents:,} documents"
+        if doubled := report["documents_in_clusters"]:
+            finding = (
+                f"{100 * doubled / documents:.3g} % of {documents:,} documents are in "
+                f"{report['clusters']:,} clusters of near-duplicates, the largest of "
+                f"{report['largest_cluster']:,}"
+            )
         sizes = {"alone": documents - report["documents_in_clusters"]}
         for size, clusters in report.get("cluster_sizes", []):
             least = 1 << size.bit_length() - 1
             name = f"{least} to {2 * least - 1}" if least > 2 else f"{size}"
             sizes[name] = sizes.get(name, 0) + size * clusters
-        panels.append(
-            bars("Documents by size of cluster", "documents", list(sizes), [*sizes.values()])
-        )
+        title = "Documents by size of cluster"
+        panels.append(bars(title, "documents", list(sizes), list(sizes.values())))
     if rows:
         names = [" – ".join(dict.fromkeys((row["left"], row["right"]))) for row in rows]
         counts = [row["pairs"] for row in rows]
@@ -321,18 +311,7 @@ def duplicates_figure(report: Duplicates) -> Figure:
         panels,
         f"Documents that share at least {report['threshold']:g} of their shingles are a pair; those "
         "that pairs link are a cluster.",
-        finding=_finding(report) if documents else "",
-    )
-
-
-def _finding(report: Duplicates) -> str:
-    documents, doubled = report["documents"], report["documents_in_clusters"]
-    if not doubled:
-        return f"No near-duplicates among {documents:,} documents"
-    return (
-        f"{100 * doubled / documents:.3g} % of {documents:,} documents are in "
-        f"{report['clusters']:,} clusters of near-duplicates, the largest of "
-        f"{report['largest_cluster']:,}"
+        finding=finding,
     )
 
 

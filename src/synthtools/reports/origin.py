@@ -20,7 +20,7 @@ from synthtools.reports.figures.chart import (
 )
 
 
-class Judgement(TypedDict):
+class Judgement(TypedDict, total=False):
     """``share`` and what follows from it are null where the verdict is ``not calibrated``; then ``why``
     says what is missing. ``documents`` were judged; those ``too_short`` and of a language that no source has
     (``other_language``) were not."""
@@ -34,29 +34,17 @@ class Judgement(TypedDict):
     too_short: int
     other_language: int
     why: str | None
-    misfit: NotRequired[dict[str, float]]
-    methods: NotRequired[dict[str, float]]
-    errors: NotRequired[dict[str, float]]
+    misfit: dict[str, float]
+    methods: dict[str, float]
+    errors: dict[str, float]
 
 
-class OriginReport(document.BaseReport):
+class OriginReport(Judgement, document.BaseReport):
     """A ``Judgement`` of the whole corpus, and one of each group; none where only a calibration was made.
     ``scores`` are densities of the log-odds of both classes and of the corpus."""
 
     tokens_looked_at: int
     sources: list[dict[str, Any]]
-    verdict: NotRequired[str]
-    share: NotRequired[float | None]
-    interval: NotRequired[list[float] | None]
-    token_share: NotRequired[float | None]
-    token_interval: NotRequired[list[float] | None]
-    documents: NotRequired[int]
-    too_short: NotRequired[int]
-    other_language: NotRequired[int]
-    why: NotRequired[str | None]
-    misfit: NotRequired[dict[str, float]]
-    methods: NotRequired[dict[str, float]]
-    errors: NotRequired[dict[str, float]]
     by: NotRequired[dict[str, Judgement]]
     auc: NotRequired[float]
     scores: NotRequired[dict[str, list[float]]]
@@ -72,14 +60,13 @@ def share_text(share: float | None, interval: list[float] | None) -> str:
 
 def lines(report: OriginReport) -> list[str]:
     """The verdict, the shares, the groups, the calibration."""
-    text_lines = list(_rows(report))
     groups = [
         (name, share_text(one["share"], one["interval"]) if one["why"] is None else one["verdict"])
         for name, one in report.get("by", {}).items()
     ]
     why = report.get("why")
     return [
-        *table(text_lines),
+        *table(list(_rows(report))),
         *(["", *table(groups)] if groups else []),
         *(["", f"not calibrated for this corpus: {why}"] if why else []),
         *_alone(report),
@@ -92,10 +79,9 @@ def _alone(report: OriginReport) -> list[str]:
     alone = [label for label in ("human", "synthetic") if labels.count(label) == 1]
     if report.get("share") is None or not alone:
         return []
-    text = (
-        f"One {' and one '.join(alone)} source: the interval does not say how much the choice of "
-    )
-    return [text + "sources matters. Give several, by domain or model."]
+    source = f"One {' and one '.join(alone)} source"
+    unknown = "the interval does not say how much the choice of sources matters"
+    return [f"{source}: {unknown}. Give several, by domain or model."]
 
 
 def _rows(report: OriginReport) -> Iterator[tuple[str, str]]:
@@ -118,11 +104,8 @@ def figure(report: OriginReport) -> Figure:
     """The shares by group with their intervals, and how the scores are distributed."""
     if "scores" not in report or "by" not in report:
         return Figure("Origin")
-    known = {
-        name: one
-        for name, one in {"corpus": report, **report["by"]}.items()
-        if one["share"] is not None
-    }
+    judged = {"corpus": report, **report["by"]}
+    known = {name: one for name, one in judged.items() if one["share"] is not None}
     panels = []
     if known:
         shares = [100 * (one["share"] or 0.0) for one in known.values()]
@@ -131,25 +114,18 @@ def figure(report: OriginReport) -> Figure:
     scores = report["scores"]
     edges = scores["edges"]
     middles = [(a + b) / 2 for a, b in pairwise(edges)]
-    panels.append(
-        Panel(
-            "Scores",
-            "log-odds of synthetic",
-            "density",
-            [
-                Series("corpus", edges, scores["corpus"], "bars"),
-                Series("human sources", middles, scores["human"]),
-                Series("synthetic sources", middles, scores["synthetic"]),
-            ],
-            from_zero=True,
-        )
-    )
+    series = [
+        Series("corpus", edges, scores["corpus"], "bars"),
+        Series("human sources", middles, scores["human"]),
+        Series("synthetic sources", middles, scores["synthetic"]),
+    ]
+    labels = ("Scores", "log-odds of synthetic", "density")
+    panels.append(Panel(*labels, series, from_zero=True))
     return Figure(
         "Origin",
         panels,
         "Bars with 95 % intervals. Where the corpus's scores are no mixture of both curves, no share is "
         "given.",
-        finding=story(report).lines[0].rstrip("."),
     )
 
 

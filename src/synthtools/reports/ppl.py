@@ -122,16 +122,10 @@ def figure(report: PerplexityReport) -> Figure:
         starts = np.arange(0, size, step)
         shares = 100 * np.add.reduceat(np.array(histogram["counts"]), starts) / total
         edges = [*(histogram["edges"][start] for start in starts), histogram["edges"][-1]]
-        panels.append(
-            Panel(
-                "Documents",
-                "perplexity",
-                "documents per bin (%)",
-                [Series("documents", edges, shares, "bars")],
-                from_zero=True,
-                note=beyond({"": histogram}, edges[0], edges[-1]),
-            )
-        )
+        series = Series("documents", edges, shares, "bars")
+        note = beyond({"": histogram}, edges[0], edges[-1])
+        labels = ("Documents", "perplexity", "documents per bin (%)")
+        panels.append(Panel(*labels, [series], from_zero=True, note=note))
     if tokens:
         shares = 100 * np.array(tokens["shares"])
         series = Series("tokens", tokens["edges"], shares, "bars", corpus="documents")
@@ -159,9 +153,8 @@ def beyond(histograms: Mapping[str, Mapping[str, Any]], low: float, high: float)
         if counts:
             few = len(counts) <= 2
             whose = ", ".join(f"{name} {n:,}" for name, n in counts.items() if name and few)
-            part = (
-                f"{sum(counts.values()):,} of {documents:,} documents are {side} {number(end, 3)}"
-            )
+            total = f"{sum(counts.values()):,} of {documents:,}"
+            part = f"{total} documents are {side} {number(end, 3)}"
             parts.append(f"{part} ({whose})" if whose else part)
     return "; ".join(parts)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,7 @@ def _kind(value: Any) -> str:
 
 def known(value: Any, most: int) -> list[str]:
     """Paths of a report that lead to numbers, at most so many, as ``parse`` reads them."""
-    paths = []
-    for path in _paths(value, ""):
-        paths.append(path)
-        if len(paths) == most:
-            break
-    return paths
+    return list(islice(_paths(value, ""), most))
 
 
 def _paths(value: Any, before: str) -> Iterator[str]:
@@ -170,14 +166,13 @@ class JoinedRows:
         """
         for path in paths:
             seen: dict[Key, str] = {}
-            if isinstance(path, str) and is_pattern(path):
-                for match in matching(path):
-                    self._add(find_shards([match.path]))
-                    self._report(
-                        document.load_result(match.path)[0], match.fields, match.path, seen
-                    )
-            else:
+            if not isinstance(path, str) or not is_pattern(path):
                 self._plain(path, seen)
+                continue
+            for match in matching(path):
+                self._add(find_shards([match.path]))
+                report = document.load_result(match.path)[0]
+                self._report(report, match.fields, match.path, seen)
         for take in self.takes:
             if take not in self._met:
                 hint = near(take.path, list(self._known))
@@ -202,11 +197,9 @@ class JoinedRows:
             self._records(read(shards, Rejects()), seen)
             return
         with rereadable(shards[0]) as shard:
-            report = None
-            if shard.path is not None and any(take.steps[0] == "suites" for take in self.takes):
-                report = document.foreign(str(shard.path))
-            if report is None:
-                report = _as_report(shard)
+            suites = any(take.steps[0] == "suites" for take in self.takes)
+            foreign = document.foreign(str(shard.path)) if suites and shard.path else None
+            report = foreign or _as_report(shard)
             if report is None:
                 self._records(read([shard], Rejects()), seen)
             else:

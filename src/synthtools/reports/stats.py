@@ -125,20 +125,14 @@ def by_diversity(groups: list[GroupReport]) -> list[GroupReport]:
     """Groups, the most diverse first; those without a number last."""
     for path in _ORDER:
         if any(at(group, path) is not None for group in groups):
-            return sorted(groups, key=partial(_order, path))
+            values = partial(at, path=path)
+            return sorted(groups, key=lambda one: (values(one) is None, -(values(one) or 0.0)))
     return groups
 
 
-def _order(path: tuple[str, ...], group: GroupReport) -> tuple[bool, float]:
-    value = at(group, path)
-    return value is None, -(value or 0.0)
-
-
-def ends(groups: list[GroupReport]) -> list[GroupReport | None]:
-    """The groups as far as there is room for a line each, None for those that are left out."""
-    if len(groups) <= _MOST:
-        return list(groups)
-    return [*groups[:_SHOWN], None, *groups[-_SHOWN:]]
+def ends(groups: list[GroupReport]) -> list[GroupReport]:
+    """The groups as far as there is room for a line each: the first and the last of more."""
+    return groups if len(groups) <= _MOST else [*groups[:_SHOWN], *groups[-_SHOWN:]]
 
 
 def lines(report: StatsReport) -> list[str]:
@@ -149,12 +143,10 @@ def lines(report: StatsReport) -> list[str]:
     shown = [c for c in columns if any(at(group, c[1]) is not None for group in groups)]
     wide = min(_NAME, max((len(group["name"]) for group in groups), default=0))
     lines = [f"{'':<{wide}}" + "".join(f"  {name:>{_width(name)}}" for name, _ in shown)]
-    for group in ends(groups):
-        if group is None:
-            lines.append(
-                f"… {len(groups) - 2 * _SHOWN:,} more, all in the report ({parameter('json')})"
-            )
-            continue
+    for place, group in enumerate(ends(groups)):
+        if place == _SHOWN and len(groups) > _MOST:
+            more = f"… {len(groups) - 2 * _SHOWN:,} more"
+            lines.append(f"{more}, all in the report ({parameter('json')})")
         cells = (f"  {number(at(group, path)):>{_width(name)}}" for name, path in shown)
         lines.append(f"{cut(group['name'], wide):<{wide}}" + "".join(cells))
     if len(groups) == 1:
@@ -230,16 +222,15 @@ def figure(report: StatsReport) -> Figure:
     if len(curves) > _CURVES:
         curves = [*curves[: _CURVES // 2], *curves[-_CURVES // 2 :]]
     scored = [g for g in groups if at(g, _WITHIN) is not None or at(g, _POOLED) is not None]
-    # Of more groups than there is room for, the most and the least diverse.
-    scored = [group for group in ends(scored) if group is not None]
+    scored = ends(scored)
     keywords = report.get("keywords") or []
     panels = []
     if curves:
-        growth = [
-            Series(_named(group), curve["words"], curve["distinct"], corpus=group["name"])
-            for group in curves
-            for curve in [at(group, ("heaps", "curve"))]
-        ]
+        growth = []
+        for group in curves:
+            name, curve, beta = group["name"], *(at(group, ("heaps", k)) for k in ("curve", "beta"))
+            label = name if beta is None else f"{name} (β = {beta:.3f})"
+            growth.append(Series(label, curve["words"], curve["distinct"], corpus=name))
         labels = ("Growth of the vocabulary", "words, n", "distinct words, V(n)")
         panels.append(Panel(*labels, growth, x_log=True, y_log=True))
     if scored:
@@ -256,9 +247,8 @@ def figure(report: StatsReport) -> Figure:
     )
     keyword_panels = keyword_lists.panels(keywords)
     if not panels and not keyword_panels:
-        raise SynthError(
-            "no group has a curve of Heaps' law, lexical diversity or keywords to draw"
-        )
+        what = "a curve of Heaps' law, lexical diversity or keywords"
+        raise SynthError(f"no group has {what} to draw")
     finding = extremes("Heaps' β", {g["name"]: at(g, ("heaps", "beta")) for g in groups})
     return Figure(
         "Diversity" if panels else "Keywords",
@@ -272,7 +262,7 @@ def figure(report: StatsReport) -> Figure:
 def story(report: StatsReport) -> Story:
     """Who is most and least diverse, which tests tell the groups apart, and all in a table."""
     groups = by_diversity(list(report["groups"]))
-    shown = [group for group in ends(groups) if group is not None]
+    shown = ends(groups)
     columns = [("", "name")] + [
         (word, partial(at, path=path))
         for word, path in _FIGURES.items()
@@ -293,11 +283,5 @@ def story(report: StatsReport) -> Story:
     finding = keyword_lists.finding(keywords)
     if finding:
         lines.append(finding[0].upper() + finding[1:] + ".")
-    return Story(
-        "Diversity", lines, [table_of(title, shown, columns), *keyword_lists.tables(keywords)]
-    )
-
-
-def _named(group: GroupReport) -> str:
-    beta = at(group, ("heaps", "beta"))
-    return group["name"] if beta is None else f"{group['name']} (β = {beta:.3f})"
+    tables = [table_of(title, shown, columns), *keyword_lists.tables(keywords)]
+    return Story("Diversity", lines, tables)

@@ -9,7 +9,7 @@ from synthtools.errors import SynthError, UsageError
 from synthtools.measure.claims import UNTESTED
 from synthtools.measure.repetitions import estimate, label
 from synthtools.records import natural_order
-from synthtools.reports.document import encoded
+from synthtools.reports.document import aligned, encoded
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars, ends, named
 
 # Means have no more digits than that, half-widths two [ours].
@@ -85,14 +85,8 @@ def cells(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """
     pivot = report["pivot"]
     by = [name for name in report["by"] if name != pivot]
-    across = (
-        {
-            natural_order.key(group["fields"][pivot]): group["fields"][pivot]
-            for group in report["groups"]
-        }
-        if pivot
-        else {}
-    )
+    pivoted = [group["fields"][pivot] for group in report["groups"]] if pivot else []
+    across = {natural_order.key(value): value for value in pivoted}
     places = sorted(across, key=natural_order.order) if pivot else [None]
     rows: dict[tuple[Any, ...], dict[Any, dict[str, Any]]] = {}
     for group in report["groups"]:
@@ -132,22 +126,20 @@ def claim_cells(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for claim in report["claims"]:
         of = f" ({claim['weakest']})" if len(claim["comparisons"]) > 1 else ""
-        count = str(claim["repetitions"])
+        count, verdict = str(claim["repetitions"]), str(claim["verdict"])
         if claim["left_out"]:
             count += f" ({claim['left_out']} left out)"
-        rows.append([claim["claim"], between(claim["difference"]) + of, count, _verdict(claim)])
+        if verdict == UNTESTED:
+            verdict += f": {claim['reason']}"
+        elif claim["reason"]:
+            verdict += f" ({claim['reason']})"
+        rows.append([claim["claim"], between(claim["difference"]) + of, count, verdict])
     return head, rows
 
 
-def _verdict(claim: dict[str, Any]) -> str:
-    """A verdict with its reason, if there is one; ``untested`` always has one."""
-    if claim["verdict"] == UNTESTED:
-        return f"{UNTESTED}: {claim['reason']}"
-    return f"{claim['verdict']} ({claim['reason']})" if claim["reason"] else str(claim["verdict"])
-
-
 def lines(report: dict[str, Any]) -> list[str]:
-    lines = _aligned(*cells(report))
+    head, rows = cells(report)
+    lines = aligned([head, *rows], right=True)
     over = ", ".join(report["over"])
     lines.append(f"mean ± half of the 95 % interval over {over}" if over else "single runs")
     for claim in report["claims"]:
@@ -162,14 +154,6 @@ def lines(report: dict[str, Any]) -> list[str]:
         if claim["left_out"]:
             lines.append(f"  repetitions that lack some of these values: {claim['left_out']}")
     return lines
-
-
-def _aligned(head: list[str], rows: list[list[str]]) -> list[str]:
-    wide = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return [
-        "  ".join(f"{word:>{w}}" for word, w in zip(row, wide, strict=True))
-        for row in (head, *rows)
-    ]
 
 
 def markdown(report: dict[str, Any]) -> str:
