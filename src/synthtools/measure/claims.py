@@ -49,12 +49,6 @@ def parse(text: str) -> Claim:
     return Claim(words.strip() if colon and words.strip() else expression, expression, chain)
 
 
-def _cells(chain: Sequence[Comparison]) -> list[Cell]:
-    sides = [chain[0].left, *(comparison.right for comparison in chain)]
-    sides += [comparison.tolerance for comparison in chain if comparison.tolerance is not None]
-    return [cell for side in sides for cell in expressions.cells(side)]
-
-
 def _group(
     cell: Cell, claim: Claim, by: Sequence[str], names: Sequence[str], groups: Sequence[RunGroup]
 ) -> RunGroup:
@@ -69,11 +63,8 @@ def _group(
     for name, _ in cell.where:
         if name not in by:
             raise SynthError(f"{where}: the table is not by {name!r}{near(name, by)}")
-    fitting = [
-        group
-        for group in groups
-        if all(natural_order.same(group.fields[name], wanted) for name, wanted in cell.where)
-    ]
+    same = natural_order.same
+    fitting = [g for g in groups if all(same(g.fields[name], value) for name, value in cell.where)]
     if len(fitting) == 1:
         return fitting[0]
     asked = ", ".join(f"{name}={wanted}" for name, wanted in cell.where) or "no field"
@@ -104,7 +95,10 @@ def judged(
         ``repetitions`` that all cells have, ``left_out``, those that only some have; ``weakest``,
         the text of the comparison that holds least, and its ``difference``; ``comparisons``, all.
     """
-    group_of = {cell: _group(cell, claim, by, names, groups) for cell in _cells(claim.chain)}
+    sides = [claim.chain[0].left, *(one.right for one in claim.chain)]
+    sides += [one.tolerance for one in claim.chain if one.tolerance is not None]
+    cells = [cell for side in sides for cell in expressions.cells(side)]
+    group_of = {cell: _group(cell, claim, by, names, groups) for cell in cells}
     columns = {cell: group.values[cell.name] for cell, group in group_of.items()}
     some = {one for column in columns.values() for one in column}
     shared = [one for one in some if all(one in column for column in columns.values())]
@@ -166,7 +160,8 @@ def _compared(
             if comparison.tolerance is not None:
                 tolerances.append(side(comparison.tolerance))
         except Undefined as why:
-            undefined = str(why) + _of(repetition)
+            values = ", ".join(str(one) for one in repetition if one is not None)
+            undefined = f"{why} in repetition {values}" if values else str(why)
             break
         differences.append(right - left if "<" in comparison.sign else left - right)
     difference = estimate([] if undefined else differences)
@@ -181,11 +176,6 @@ def _compared(
         "reason": difference.pop("reason"),
         "difference": difference,
     }
-
-
-def _of(repetition: Repetition) -> str:
-    values = ", ".join(str(one) for one in repetition if one is not None)
-    return f" in repetition {values}" if values else ""
 
 
 def _verdict(difference: dict[str, Any], sign: str, tolerance: float | None) -> str:

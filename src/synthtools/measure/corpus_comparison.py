@@ -77,73 +77,47 @@ class CorpusComparison:
 
     def pair(self, which: int, held_out: HeldOut) -> dict[str, Any]:
         """The answers about one corpus against the first."""
-        sides = (0, which)
-        nats = [self.samples[i].scored for i in sides]
-        asked = {
-            "perplexity": [
-                questions.perplexity(
-                    [one.mean(None) for one in nats],
-                    [one.mean(self.tokens) for one in nats],
-                    self.alpha,
-                )
-            ],
-            "diversity": [questions.diversity([self._texts[i][1] for i in sides], self.alpha)],
-            "keywords": [
-                questions.keywords(
-                    [self.corpora[i].keywords for i in sides],
-                    [[d.text for d in self.samples[i].documents] for i in sides],
-                    self.alpha,
-                )
-            ],
-            "duplicates": [
-                questions.duplicates(
-                    "near_duplicates", self.roots[0], self.roots[which], self.alpha / 2
-                ),
-                questions.duplicates(
-                    "exact_duplicates",
-                    self.corpora[0].column(lambda f: f.texts),
-                    self.corpora[which].column(lambda f: f.texts),
-                    self.alpha / 2,
-                ),
-            ],
-            "coverage": [self._coverage(which)],
-            "form": [
-                questions.form(
-                    [self.corpora[i].column(lambda f: f.form) for i in sides], self.alpha
-                )
-            ],
-            "classifier": [questions.classifier(self._folds(which, held_out), self.alpha)],
+        alpha, corpora = self.alpha, (self.corpora[0], self.corpora[which])
+        samples = (self.samples[0], self.samples[which])
+        nats = [[one.scored.mean(most) for one in samples] for most in (None, self.tokens)]
+        equal = [one.column(lambda facts: facts.texts) for one in corpora]
+        forms = [one.column(lambda facts: facts.form) for one in corpora]
+        counts = [one.keywords for one in corpora]
+        texts = [[document.text for document in one.documents] for one in samples]
+        near = (self.roots[0], self.roots[which])
+        answers = {
+            "perplexity": questions.perplexity(nats[0], nats[1], alpha),
+            "diversity": questions.diversity([self._texts[i][1] for i in (0, which)], alpha),
+            "keywords": questions.keywords(counts, texts, alpha),
+            "near_duplicates": questions.duplicates("near_duplicates", *near, alpha / 2),
+            "exact_duplicates": questions.duplicates(
+                "exact_duplicates", equal[0], equal[1], alpha / 2
+            ),
+            "coverage": self._coverage(which),
+            "form": questions.form(forms, alpha),
+            "classifier": questions.classifier(self._folds(which, held_out), alpha),
         }
-        names = {"duplicates": ("near_duplicates", "exact_duplicates")}
-        numbers: dict[str, Any] = {}
-        for question, answers in asked.items():
-            for name, answer in zip(names.get(question, (question,)), answers, strict=True):
-                numbers[name] = answer.numbers
+        # Of the fifty most frequent words of both, the share that is frequent in both.
+        one, other = (frequent_words(map(words_of, some[:500])) for some in texts)
+        of_question = {name: [answers[name]] for name in QUESTIONS if name in answers}
+        of_question["duplicates"] = [answers["near_duplicates"], answers["exact_duplicates"]]
         return {
-            "reference": self.corpora[0].name,
-            "other": self.corpora[which].name,
-            "numbers": numbers,
+            "reference": corpora[0].name,
+            "other": corpora[1].name,
+            "numbers": {name: answer.numbers for name, answer in answers.items()},
             "answers": [
                 {
                     "question": question,
-                    "differs": any(e["differs"] for a in answers for e in a.effects),
-                    "effects": [e for a in answers for e in a.effects],
-                    "further": {k: v for a in answers for k, v in a.further.items()},
+                    "differs": any(e["differs"] for a in of_question[question] for e in a.effects),
+                    "effects": [e for a in of_question[question] for e in a.effects],
+                    "further": {k: v for a in of_question[question] for k, v in a.further.items()},
                 }
-                for question, answers in asked.items()
+                for question in QUESTIONS
             ],
-            "common_words": self._common_words(which),
+            "common_words": len(one & other) / max(1, min(len(one), len(other))),
             "shared_ids": self._shared(which, ComparedCorpus.named),
             "shared_prompts": self._shared(which, ComparedCorpus.prompts),
         }
-
-    def _common_words(self, which: int) -> float:
-        """Of the fifty most frequent words of both, the share that is frequent in both."""
-        one, other = (
-            frequent_words(words_of(document.text) for document in self.samples[i].documents[:500])
-            for i in (0, which)
-        )
-        return len(one & other) / max(1, min(len(one), len(other)))
 
     def _shared(self, which: int, of: Callable[[ComparedCorpus], np.ndarray]) -> int:
         """Documents of the other whose id, or prompt, the reference has too."""
@@ -160,10 +134,8 @@ class CorpusComparison:
             for document, there in zip(sample.documents, sample.there.tolist(), strict=False)
             if there
         ]
-        shared = max(
-            self._shared(which, of) for of in (ComparedCorpus.named, ComparedCorpus.prompts)
-        )
-        answer.further["same_prompts"] = shared / self.corpora[which].documents
+        shared = [self._shared(which, of) for of in (ComparedCorpus.named, ComparedCorpus.prompts)]
+        answer.further["same_prompts"] = max(shared) / self.corpora[which].documents
         words = [set(_WORD.findall(text[:2000].lower())) for text in texts]
         for entry, effect in zip(answer.further["clusters"], answer.effects, strict=True):
             inside = clusters == entry["cluster"]
@@ -177,14 +149,10 @@ class CorpusComparison:
         count = min(_MOST_CLASSIFIED, *(len(self._texts[i][1]) for i in (0, which)))
         if count < 10:
             return []
-        groups = [
-            self._groups(i, self._texts[i][0][:count], offset)
-            for offset, i in enumerate((0, which))
-        ]
-        joined = _joined(groups)
+        joined = _joined([self._groups(i, self._texts[i][0][:count]) for i in (0, which)])
         return held_out([self._texts[i][1][:count] for i in (0, which)], np.split(joined, 2))
 
-    def _groups(self, which: int, rows: np.ndarray, offset: int) -> list[np.ndarray]:
+    def _groups(self, which: int, rows: np.ndarray) -> list[np.ndarray]:
         """Of the sample's documents: what must not be on both sides of a test where it is equal."""
         corpus = self.corpora[which]
         index = np.array([self.samples[which].documents[i].number for i in rows], np.int64)
@@ -233,18 +201,12 @@ class CorpusComparison:
         """Some documents of each corpus in two dimensions."""
         from importlib.util import find_spec
 
-        sizes = [len(one) for one in self.vectors]
-        starts = np.cumsum([0, *sizes])
-        chosen = [
-            np.arange(start, start + min(_MOST_ON_MAP, size))
-            for start, size in zip(starts[:-1], sizes, strict=True)
-        ]
+        shown = [one[:_MOST_ON_MAP] for one in self.vectors]
         method = "tsne" if find_spec("sklearn") else "pca"
-        rows = np.concatenate(chosen)
-        if len(rows) < 3:
+        if sum(map(len, shown)) < 3:
             return {"method": method, "points": []}
-        coordinates, settings = project(np.concatenate(self.vectors)[rows], method, self.seed)
-        ends = np.cumsum([len(one) for one in chosen])[:-1]
+        coordinates, settings = project(np.concatenate(shown), method, self.seed)
+        ends = np.cumsum([len(one) for one in shown])[:-1]
         points = [one.round(3).tolist() for one in np.split(coordinates, ends)]
         return {"method": settings["method"], "points": points}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +37,7 @@ class QuestionAnswer(NamedTuple):
         numbers: by name; effects: those that are tested; further: for the report's tables.
     """
 
-    numbers: dict[str, float | int | None]
+    numbers: Mapping[str, float | int | None]
     effects: list[Effect]
     further: dict[str, Any]
 
@@ -88,11 +88,9 @@ def diversity(sides: Sequence[Sequence[str]], alpha: float) -> QuestionAnswer:
     parts = min(_PARTS, min(map(len, sides)) // _FEWEST_PARTS)
     names = [f"diversity.{name}" for name in _DIVERSITY]
     if parts < _FEWEST_PARTS:
-        unknown: dict[str, float | int | None] = dict.fromkeys(_DIVERSITY)
+        unknown = [effects.unknown(name, 1.0) for name in names]
         reason = "fewer than 25 documents of the matched length on one side"
-        return QuestionAnswer(
-            unknown, [effects.unknown(name, 1.0) for name in names], {"reason": reason}
-        )
+        return QuestionAnswer(dict.fromkeys(_DIVERSITY), unknown, {"reason": reason})
     size = min(map(len, sides)) // parts
     tables = [_of_parts(side[: parts * size], size) for side in sides]
     measured_effects = [
@@ -114,11 +112,8 @@ def _of_parts(texts: Sequence[str], size: int) -> np.ndarray:
     words = np.split(hashes, starts[1:-1])
     break_ = np.array([BREAK], np.uint64)
     rows = []
-    pools = [
-        [s for text in texts[i : i + size] for s in sentences(text)]
-        for i in range(0, len(texts), size)
-    ]
-    bleu = self_bleu_of(pools)
+    parts = [texts[i : i + size] for i in range(0, len(texts), size)]
+    bleu = self_bleu_of([[s for text in part for s in sentences(text)] for part in parts])
     for part, scores in enumerate(bleu):
         documents = words[part * size : (part + 1) * size]
         figures = sequence_figures(np.concatenate([w for one in documents for w in (one, break_)]))
@@ -143,14 +138,13 @@ def duplicates(name: str, one: np.ndarray, other: np.ndarray, alpha: float) -> Q
     """
     n, m = len(one), len(other)
     copies = [np.unique(side, return_counts=True)[1] - 1 for side in (one, other)]
-    numbers: dict[str, float | int | None] = {
+    numbers = {
         "within_reference": float(copies[0].sum()) / n,
         "within_other": float(copies[1].sum()) / m,
         "between": float(np.isin(other, one).mean()),
     }
-    return QuestionAnswer(
-        numbers, [effects.surplus(f"{name}.within", copies[0], n, copies[1], m, alpha)], {}
-    )
+    within = effects.surplus(f"{name}.within", copies[0], n, copies[1], m, alpha)
+    return QuestionAnswer(numbers, [within], {})
 
 
 def keywords(
@@ -176,7 +170,7 @@ def keywords(
         shares = effects.of_shares("keywords.documents", k, n, l, m, alpha)
         shares["label"] = row["text"]
         measured_effects.append(shares)
-    numbers: dict[str, float | int | None] = {
+    numbers = {
         "more": sum(row["z"] > 0 for row in differing),
         "less": sum(row["z"] < 0 for row in differing),
     }
@@ -224,7 +218,7 @@ def coverage(
         entered.append({"cluster": cluster, "reference": k, "other": l, "hardly_entered": rare})
     size = min(n, m)  # both sides weigh the same
     near = mauve.mauve(*(side[:size] for side in vectors), seed=seed)
-    numbers: dict[str, float | int | None] = {
+    numbers = {
         "clusters": len(used),
         "clusters_that_differ": sum(one["differs"] for one in measured_effects),
         "hardly_entered": missing,
@@ -240,17 +234,13 @@ def form(sides: Sequence[np.ndarray], alpha: float) -> QuestionAnswer:
     Args:
         sides: float [documents, MEASURES of ``form``] of the reference and of the other.
     """
-    measured_effects = [
-        effects.standardized(
-            f"form.{name}",
-            sides[0][:, i].astype(np.float64),
-            sides[1][:, i].astype(np.float64),
-            alpha / len(MEASURES),
-        )
-        for i, name in enumerate(MEASURES)
-    ]
-    numbers = {name: one["value"] for name, one in zip(MEASURES, measured_effects, strict=True)}
-    return QuestionAnswer(dict(numbers), measured_effects, {})
+    columns = zip(*(side.T.astype(np.float64) for side in sides), strict=True)
+    measured_effects = {
+        name: effects.standardized(f"form.{name}", one, other, alpha / len(MEASURES))
+        for name, (one, other) in zip(MEASURES, columns, strict=True)
+    }
+    numbers = {name: effect["value"] for name, effect in measured_effects.items()}
+    return QuestionAnswer(numbers, list(measured_effects.values()), {})
 
 
 def classifier(folds: list[tuple[np.ndarray, np.ndarray]], alpha: float) -> QuestionAnswer:
@@ -276,9 +266,6 @@ def telling_words(documents: Sequence[set[str]], inside: np.ndarray, most: int =
         k, l = counts[0][word], counts[1][word]  # noqa: E741
         return (k / n - l / m) * math.log((k + 0.5) / (n + 1) / ((l + 0.5) / (m + 1)))
 
-    frequent = [
-        word
-        for word, k in counts[0].items()
-        if k >= max(2, 0.1 * n) and k / n > counts[1][word] / m
-    ]
+    least = max(2, 0.1 * n)
+    frequent = [w for w, k in counts[0].items() if k >= least and k / n > counts[1][w] / m]
     return sorted(frequent, key=lambda word: (-score(word), word))[:most]

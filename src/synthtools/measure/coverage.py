@@ -130,21 +130,16 @@ def jensen_shannon(f: np.ndarray, g: np.ndarray) -> float:
     return 0.5 * (kl(p, middle) + kl(q, middle))
 
 
-def _steps(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All values ascending, and the difference of the two cumulative distributions at each."""
-    both = np.sort(np.concatenate([left, right]), kind="stable")
-    gap = np.searchsorted(left, both, "right") / len(left)
-    gap = gap - np.searchsorted(right, both, "right") / len(right)
-    return both, gap
-
-
 def apart(left: np.ndarray, right: np.ndarray) -> tuple[float, float]:
     """Wasserstein-1 distance, in the values' unit, and the Kolmogorov–Smirnov statistic.
 
     Args:
         left, right: ascending.
     """
-    both, gap = _steps(left, right)
+    both = np.sort(np.concatenate([left, right]), kind="stable")
+    # The difference of the two cumulative distributions at each value.
+    gap = np.searchsorted(left, both, "right") / len(left)
+    gap = gap - np.searchsorted(right, both, "right") / len(right)
     return float(np.abs(gap[:-1]) @ np.diff(both)), float(np.abs(gap).max())
 
 

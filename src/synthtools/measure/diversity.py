@@ -115,15 +115,12 @@ def lexical_diversity(
         [max(0.0, 100 - s.mean()) if len(s) > 1 else math.nan for s in each], np.float64
     )
     known = per_text[np.isfinite(per_text)]
-    reason = None
-    if not len(known):
-        reason = "no sampled document has two sentences of four words"
     return {
         "within": float(known.mean()) if len(known) else None,
         "documents": len(known),
         "pooled": max(0.0, 100 - float(pool.mean())) if len(pool) > 1 else None,
         "pooled_sentences": len(pool),
-        "reason": reason,
+        "reason": None if len(known) else "no sampled document has two sentences of four words",
     }, per_text
 
 

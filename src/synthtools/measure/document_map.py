@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,27 +22,23 @@ from synthtools.records.rejects import Rejects
 _LARGEST = 1e15
 
 
+@dataclass
 class MapGroup:
     """A group of documents.
 
-    Args:
+    Attributes:
         missing: records that have null for a vector; seen: all others.
         batches, order: the drawn documents, and int64 in which order they count.
-
-    Attributes:
         vectors: float32 [points, width]; points: what names each.
     """
 
-    def __init__(
-        self, name: str, missing: int, seen: int, batches: Iterator[Batch], order: np.ndarray
-    ) -> None:
-        self.name = name
-        self.missing = missing
-        self.seen = seen
-        self.batches = batches
-        self.order = order
-        self.vectors = np.zeros((0, 0), np.float32)
-        self.points: list[dict[str, Any]] = []
+    name: str
+    missing: int
+    seen: int
+    batches: Iterator[Batch]
+    order: np.ndarray
+    vectors: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    points: list[dict[str, Any]] = field(default_factory=list)
 
     def take(
         self,
@@ -121,19 +118,10 @@ def document_map(
     stage(f"placing {len(vectors):,} documents on a map")
     coordinates, projection = project(vectors, method, seed)
     stage("comparing groups, two by two")
+    chance: Any = {"neighbours": neighbours, "permutations": permutations, "seed": seed}
     pairs = [
-        {
-            "left": left.name,
-            "right": right.name,
-            **compare(
-                left.vectors,
-                right.vectors,
-                neighbours=neighbours,
-                permutations=permutations,
-                seed=seed,
-            ),
-        }
-        for left, right in itertools.combinations(groups, 2)
+        {"left": a.name, "right": b.name, **compare(a.vectors, b.vectors, **chance)}
+        for a, b in itertools.combinations(groups, 2)
     ]
     points = [point for group in groups for point in group.points]
     return {

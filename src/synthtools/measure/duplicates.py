@@ -91,19 +91,15 @@ def summary(documents: DocumentSignatures, duplicates: NearDuplicates) -> dict[s
             {"left": documents.inputs[a], "right": documents.inputs[b], "pairs": count}
             for (a, b), count in sorted(folded.items())
         ],
-        "pairs": [
-            {
-                "left": documents.place(int(a)),
-                "right": documents.place(int(b)),
-                "similarity": float(s),
-            }
-            for a, b, s in zip(
-                duplicates.left[:_SHOWN],
-                duplicates.right[:_SHOWN],
-                duplicates.similarity[:_SHOWN],
-                strict=True,
-            )
-        ],
+        "pairs": [_pair(documents, duplicates, row) for row in range(min(_SHOWN, len(duplicates)))],
+    }
+
+
+def _pair(documents: DocumentSignatures, duplicates: NearDuplicates, row: int) -> dict[str, Any]:
+    return {
+        "left": documents.place(int(duplicates.left[row])),
+        "right": documents.place(int(duplicates.right[row])),
+        "similarity": float(duplicates.similarity[row]),
     }
 
 
@@ -113,16 +109,7 @@ def pair_batches(documents: DocumentSignatures, duplicates: NearDuplicates) -> I
         rows = range(start, min(start + _BATCH, len(duplicates.left)))
         lines = []
         for row in rows:
-            left, right = int(duplicates.left[row]), int(duplicates.right[row])
-            lines.append(
-                json_bytes(
-                    {
-                        "left": documents.place(left),
-                        "right": documents.place(right),
-                        "similarity": float(duplicates.similarity[row]),
-                        "cluster": int(duplicates.cluster_of[left]),
-                    }
-                )
-            )
+            cluster = int(duplicates.cluster_of[duplicates.left[row]])
+            lines.append(json_bytes({**_pair(documents, duplicates, row), "cluster": cluster}))
         numbers = np.array(rows, np.int64)
         yield JsonBatch("<pairs>", numbers + 1, numbers, lines=lines)

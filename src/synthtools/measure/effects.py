@@ -132,10 +132,8 @@ def of_spreads(name: str, one: np.ndarray, other: np.ndarray, alpha: float) -> E
         float(side.std(ddof=1)) / math.sqrt(len(side)) / mean
         for side, mean in zip(deviations, means, strict=True)
     ]
-    freedom = min(len(one), len(other)) - 1
-    return effect(
-        name, math.log(means[1] / means[0]), math.hypot(*errors), freedom, alpha, ratio=True
-    )
+    ratio, freedom = math.log(means[1] / means[0]), min(len(one), len(other)) - 1
+    return effect(name, ratio, math.hypot(*errors), freedom, alpha, ratio=True)
 
 
 def _difference(
@@ -181,6 +179,13 @@ def surplus(name: str, one: np.ndarray, n: int, other: np.ndarray, m: int, alpha
     return effect(name, difference, error, n + m - 2, alpha)
 
 
+def _above(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of each value of the other the share of ``one`` that it is above, half of equal ones counted."""
+    ranked = np.sort(one)
+    twice = np.searchsorted(ranked, other) + np.searchsorted(ranked, other, side="right")
+    return twice / (2 * len(one))
+
+
 def of_auc(name: str, folds: list[tuple[np.ndarray, np.ndarray]], alpha: float) -> Effect:
     """The mean AUC over folds, each with its variance by DeLong, DeLong and Clarke-Pearson (1988).
 
@@ -194,12 +199,7 @@ def of_auc(name: str, folds: list[tuple[np.ndarray, np.ndarray]], alpha: float) 
         if min(len(one), len(other)) < 2:
             continue
         m, n = len(one), len(other)
-        ranked = np.sort(one)
-        above = np.searchsorted(ranked, other) + np.searchsorted(ranked, other, side="right")
-        of_other = above / (2 * m)
-        ranked = np.sort(other)
-        above = np.searchsorted(ranked, one) + np.searchsorted(ranked, one, side="right")
-        of_one = 1 - above / (2 * n)
+        of_other, of_one = _above(one, other), 1 - _above(other, one)
         values.append(float(of_other.mean()))
         # At an AUC of 1 the variance would be 0.
         least = 1 / (12 * min(m, n) ** 2)

@@ -73,12 +73,10 @@ class Weighted:
         Raises:
             np.linalg.LinAlgError: the rows do not determine the features.
         """
-        solution = None
         if self._single is not None:
             solution = self._stepwise(self._single, times, labels)
-        return self._at_once(times, labels) if solution is None else solution
-
-    def _at_once(self, times: np.ndarray, labels: np.ndarray) -> np.ndarray:
+            if solution is not None:
+                return solution
         there = np.flatnonzero(times)
         root = np.sqrt(times[there])
         weighted = self._x[there] * root[:, None]

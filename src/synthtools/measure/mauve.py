@@ -47,16 +47,11 @@ def mauve(
 
     n, m = len(reference), len(other)
     if min(n, m) < 2:
-        return {
-            **dict.fromkeys(("value", "expected", "p_value", "interval")),
-            "buckets": None,
-            "dimensions": None,
-        }
+        names = ("value", "expected", "p_value", "interval", "buckets", "dimensions")
+        return dict.fromkeys(names)
     k = buckets or max(2, round(min(n, m) / 10))
     draw = np.random.default_rng(np.random.SeedSequence(seed))
-    with threadpool_limits(
-        1
-    ):  # with more, the order of sums and then a cluster would depend on them
+    with threadpool_limits(1):  # with more, the order of sums and then a cluster depend on them
         points = components(np.concatenate([reference, other]))
         labels = clusters(points, k, draw)
     p, q = (np.bincount(some, minlength=k) for some in (labels[:n], labels[n:]))

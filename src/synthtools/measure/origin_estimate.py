@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from synthtools.errors import parameter
-from synthtools.measure.labelled_sources import Classifier, LabelledSource, Pool
+from synthtools.measure.labelled_sources import Classifier, LabelledSource, Pool, expit
 from synthtools.measure.origin_calibration import MeasuredDocuments
 from synthtools.measure.quantification import estimate, misfit
 from synthtools.text.languages import of_one_language
@@ -73,19 +73,13 @@ class OriginEstimator:
             weights: [n], for how many documents of the corpus each stands.
         """
         judged = documents.long_enough & self.of_languages(documents)
-        short, other = (
-            int((~documents.long_enough).sum()),
-            int((documents.long_enough & ~judged).sum()),
-        )
-        features, tokens, weights = (
-            part[judged] for part in (documents.features, documents.tokens, weights)
-        )
+        short = int((~documents.long_enough).sum())
+        other = int((documents.long_enough & ~judged).sum())
+        weights = weights[judged]
+        features, tokens = documents.features[judged], documents.tokens[judged]
         judgement: dict[str, Any] = {
             "verdict": "not calibrated",
-            "share": None,
-            "interval": None,
-            "token_share": None,
-            "token_interval": None,
+            **dict.fromkeys(("share", "interval", "token_share", "token_interval")),
             "documents": int(judged.sum()),
             "too_short": short,
             "other_language": other,
@@ -158,7 +152,7 @@ class OriginEstimator:
         odds = self._classifier.log_odds(documents.features)
         prior = np.log(max(share, 1e-6) / max(1 - share, 1e-6))
         slope, intercept = self._classifier.calibration
-        probabilities = 1 / (1 + np.exp(-np.clip(slope * odds + intercept + prior, -500, 500)))
+        probabilities = expit(slope * odds + intercept + prior)
         probabilities[~self.of_languages(documents)] = np.nan
         return [None if np.isnan(value) else float(value) for value in probabilities]
 

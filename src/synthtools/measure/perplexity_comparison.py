@@ -152,13 +152,14 @@ class Side:
             self.checksums.append(zlib.crc32(scores.ids.tobytes()))
         self.scored_bytes += item.scored_bytes
         self.probabilities += probability_counts([scores.logprobs for scores in item.scores])
-        self.sampled.update(_sampling(item.batch))
+        for values in zip(*map(item.batch.column, SAMPLING_FIELDS), strict=True):
+            sampling = Sampling(*(v if type(v) in (int, float) else None for v in values))
+            self.sampled[sampling if sampling.known else Sampling()] += 1
 
     def add_stored(self, batch: Batch) -> None:
         """Adds documents by the scores that their records hold (see ``sound_scores``)."""
         for ppl, nll, tokens in zip(*map(batch.column, _SCORES), strict=True):
-            p = ppl if ppl is not MISSING else None
-            n = nll if nll is not MISSING else None
+            p, n = (None if value is MISSING else value for value in (ppl, nll))
             if p is None and n is not None:
                 p = np.exp(n) if n < 709 else np.inf
             elif n is None and p is not None:
@@ -180,6 +181,9 @@ class Side:
         nll = None
         if total:
             nll = float(np.array(self.nll)[scored] @ tokens[scored]) / total
+        # Of records that were scored before, bytes are not known.
+        size = sum(self.scored_bytes)
+        nats = float(np.nansum(np.array(self.nll) * tokens)) if size else 0.0
         return {
             "name": self.name,
             "scored_by": self.scored_by,
@@ -189,17 +193,9 @@ class Side:
             "tokens": total,
             "perplexity": None if nll is None or nll > 709 else float(np.exp(nll)),
             "nll": nll,
-            "bits_per_byte": self._bits_per_byte(),
+            "bits_per_byte": nats / (math.log(2) * size) if size and math.isfinite(nats) else None,
             "token_probability": token_probability(self.probabilities),
         }
-
-    def _bits_per_byte(self) -> float | None:
-        """Of the scored tokens; None where the records were scored before."""
-        scored = sum(self.scored_bytes)
-        if not scored:
-            return None
-        nats = float(np.nansum(np.array(self.nll) * np.array(self.tokens)))
-        return nats / (math.log(2) * scored) if math.isfinite(nats) else None
 
 
 def sound_scores(batch: Batch, rejects: Rejects) -> Batch:
@@ -218,14 +214,6 @@ def sound_scores(batch: Batch, rejects: Rejects) -> Batch:
 def has_scores(batch: Batch) -> bool:
     """Whether the first record holds a perplexity."""
     return any(batch.column(name)[0] is not MISSING for name in ("ppl", "nll"))
-
-
-def _sampling(batch: Batch) -> Iterator[Sampling]:
-    """How each text was sampled, as far as its record says."""
-    for values in zip(*map(batch.column, SAMPLING_FIELDS), strict=True):
-        numbers = [value if type(value) in (int, float) else None for value in values]
-        sampling = Sampling(*numbers)
-        yield sampling if sampling.known else Sampling()
 
 
 def _is_score(value: Any) -> bool:

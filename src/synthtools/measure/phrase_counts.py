@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -57,10 +58,8 @@ class PhraseCounts:
         first = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1]])[: len(hashes)])
         self._hashes, self._words = hashes[first], words[order[first]]
         self._numbers = np.add.reduceat(numbers[order], first) if len(first) else numbers
-        if len(self._hashes) > self._capacity:
-            self._drop()
-
-    def _drop(self) -> None:
+        if len(self._hashes) <= self._capacity:
+            return
         most = self._numbers[:, 0] + self.missed - self._numbers[:, 2]
         least = np.partition(most, -(self._capacity // 2))[-(self._capacity // 2)]
         kept = most > least
@@ -113,17 +112,13 @@ class KeywordCounts:
             if word not in self._texts:
                 begin = texts.ends[entry - 1] if entry else 0
                 self._texts[word] = texts.pool[begin : texts.ends[entry]].tobytes().decode()
-        self._forget()
+        if len(self._texts) > 2 * _HELD:
+            # Words that are in nothing that is held go.
+            held = (np.unique(counts.held()[1]).tolist() for counts in self.kinds.values())
+            kept = set(chain.from_iterable(held))
+            self._texts = {word: text for word, text in self._texts.items() if word in kept}
 
     def text(self, words: Iterable[int]) -> str | None:
         """The words with a blank between them; None where this corpus has not held them."""
         texts = [self._texts.get(word) for word in words]
         return None if None in texts else " ".join(filter(None, texts))
-
-    def _forget(self) -> None:
-        """Texts of words that are in nothing that is held go where they are many."""
-        if len(self._texts) > 2 * _HELD:
-            kept = {
-                w for counts in self.kinds.values() for w in np.unique(counts.held()[1]).tolist()
-            }
-            self._texts = {word: text for word, text in self._texts.items() if word in kept}

@@ -104,13 +104,9 @@ def _tsne(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
             start = start / spread * 1e-4
         else:  # all in one point: anything that tells them apart will do
             start = np.random.default_rng(seed).normal(size=start.shape) * 1e-4
-        coordinates = TSNE(
-            perplexity=perplexity,
-            init=start.astype(np.float32),
-            random_state=seed,
-            method="barnes_hut",
-            n_jobs=1,
-        ).fit_transform(vectors)
+        settings: Any = {"random_state": seed, "method": "barnes_hut", "n_jobs": 1}
+        model = TSNE(perplexity=perplexity, init=start.astype(np.float32), **settings)
+        coordinates = model.fit_transform(vectors)
     return coordinates, {"perplexity": perplexity}
 
 
@@ -119,9 +115,8 @@ def _umap(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
 
     neighbours = min(_UMAP_NEIGHBOURS, len(vectors) - 1)
     init = "spectral" if len(vectors) > 4 * neighbours else "random"
-    coordinates = UMAP(
-        n_neighbors=neighbours, random_state=seed, n_jobs=1, init=init
-    ).fit_transform(vectors)
+    model = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1, init=init)
+    coordinates = model.fit_transform(vectors)
     return coordinates, {"umap_neighbours": neighbours}
 
 

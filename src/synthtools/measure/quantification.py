@@ -74,11 +74,6 @@ def nearest_mixture(
     return weights, float(2 * weights @ toward - weights @ between @ weights)
 
 
-def _within(inside: np.ndarray, counts: np.ndarray) -> float:
-    """The mean distance of two different documents."""
-    return float(counts @ inside @ counts / (counts.sum() ** 2 - (counts**2).sum()))
-
-
 def misfit(
     pool: Pool, features: np.ndarray, weights: np.ndarray, *, resamples: int, seed: int
 ) -> tuple[float, float, float]:
@@ -98,9 +93,7 @@ def misfit(
         both counts.
     """
     points, own = pool.whitened(features), pool.whitened(pool.features)
-    inside, across, within = (
-        distances(left, right) for left, right in ((own, own), (points, own), (points, points))
-    )
+    inside, across, within = distances(own, own), distances(points, own), distances(points, points)
     mixture, _ = nearest_mixture(pool, across, inside, weights, np.ones(len(own)))
     there = np.bincount(pool.source, minlength=len(mixture)) // 2
     used = mixture > _NEGLIGIBLE
@@ -118,11 +111,12 @@ def misfit(
             half[mine[there[source] :]] = 1
         some = np.zeros(len(points))
         some[draw.choice(len(points), n, replace=False, p=weights / weights.sum())] = 1
-        for side, (toward, around, counts) in enumerate(
-            ((across, within, some), (inside, inside, drawn))
-        ):
+        sides = ((across, within, some), (inside, inside, drawn))
+        for side, (toward, around, counts) in enumerate(sides):
             reached = nearest_mixture(pool, toward, inside, counts, half)[1]
-            far[row, side] = reached - _within(around, counts)
+            # The mean distance of two different documents.
+            apart = counts @ around @ counts / (counts.sum() ** 2 - (counts**2).sum())
+            far[row, side] = reached - float(apart)
     observed, expected = far.mean(axis=0)
     farther = 1 + int((far[:, 1] >= observed).sum())
     return float(observed), float(expected), farther / (1 + resamples)
@@ -150,12 +144,8 @@ class PoolSample(NamedTuple):
 
 def sample_of(pool: Pool, classifier: Classifier, features: np.ndarray) -> PoolSample:
     points, own = pool.whitened(features), pool.whitened(pool.features)
-    return PoolSample(
-        classifier.log_odds(features),
-        classifier.held_out,
-        distances(points, own),
-        distances(own, own),
-    )
+    across, inside = distances(points, own), distances(own, own)
+    return PoolSample(classifier.log_odds(features), classifier.held_out, across, inside)
 
 
 def shares(pool: Pool, sample: PoolSample, counts: np.ndarray, own: np.ndarray) -> np.ndarray:
@@ -239,9 +229,8 @@ def estimate(
     draw = np.random.default_rng(seed)
     table = np.zeros((resamples, len(METHODS)))
     for row in table:
-        counts = np.bincount(
-            draw.integers(0, len(features), len(features)), minlength=len(features)
-        )
+        drawn = draw.integers(0, len(features), len(features))
+        counts = np.bincount(drawn, minlength=len(features))
         row[:] = shares(pool, sample, weights * counts, _resampled(pool, draw))
     # As far as the ways differ more than resamples do.
     apart = (estimated - estimated[0])[1:] ** 2 - np.var(table[:, 1:] - table[:, :1], axis=0)
@@ -279,8 +268,7 @@ def _jackknife(pool: Pool, features: np.ndarray, weights: np.ndarray) -> float:
         left = []
         for source in of_class:
             classifier = Classifier(pool.without(int(source)))
-            left.append(
-                _most_likely(_ratio(classifier.log_odds(features), classifier.calibration), weights)
-            )
+            ratio = _ratio(classifier.log_odds(features), classifier.calibration)
+            left.append(_most_likely(ratio, weights))
         variance += (len(left) - 1) * float(np.var(left))
     return float(np.sqrt(variance))

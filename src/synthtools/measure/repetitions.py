@@ -83,7 +83,11 @@ def grouped(
         for name in names:
             value = row.values.get(name)
             if value is not None:
-                group.values[name][repetition] = _float(value, name, row)
+                try:
+                    group.values[name][repetition] = float(value)
+                except OverflowError as error:
+                    large = f"{name} of {label(row.fields)}: too large a number"
+                    raise SynthError(large) from error
     groups = sorted(
         by_fields.values(), key=lambda g: [*map(natural_order.order, g.fields.values())]
     )
@@ -101,13 +105,6 @@ def _twice(one: Row, other: Row, by: Sequence[str], over: Sequence[str]) -> Synt
         f"two rows are the same repetition: {same}{which}; the table is by, or over, a field that "
         "parts them"
     )
-
-
-def _float(value: int | float, name: str, row: Row) -> float:
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise SynthError(f"{name} of {label(row.fields)}: too large a number") from error
 
 
 def estimate(values: Iterable[float]) -> dict[str, Any]:

@@ -167,11 +167,12 @@ def _scored(model: LanguageModel, texts: Sequence[str], most_tokens: int) -> Sco
     cut = [one and one._replace(ids=one.ids[:most_tokens]) for one in tokens]
     scores = iter(model.score([one for one in cut if one], ScoreRequest()))
     for one in cut:
-        scores_of_text = next(scores) if one else None
-        sample.ids.append(np.zeros(0, np.int32) if scores_of_text is None else scores_of_text.ids)
-        sample.logprobs.append(
-            np.zeros(0, np.float32) if scores_of_text is None else scores_of_text.logprobs
-        )
+        ids, logprobs = np.zeros(0, np.int32), np.zeros(0, np.float32)
+        if one:
+            score = next(scores)
+            ids, logprobs = score.ids, score.logprobs
+        sample.ids.append(ids)
+        sample.logprobs.append(logprobs)
     return sample
 
 
@@ -232,20 +233,19 @@ def examples(
     extreme = [row for row in order[::-1][:EACH] if row not in typical]
     ranked = np.sort(nats[known])
     chosen = []
-    for kind, rows in (("typical", typical), ("extreme", extreme)):
-        for row in rows:
-            below = int(np.searchsorted(ranked, nats[row]))
-            chosen.append(
-                {
-                    "corpus": corpus,
-                    "kind": kind,
-                    "place": documents[row].place,
-                    "perplexity": float(np.exp(nats[row])),
-                    "easier": below / len(ranked),
-                    "tokens": shaded(
-                        tokenizer, scored.ids[row], scored.logprobs[row], _SHOWN_TOKENS
-                    ),
-                    "cut": len(scored.ids[row]) > _SHOWN_TOKENS or len(documents[row].text) > 4000,
-                }
-            )
+    kinds = ["typical"] * len(typical) + ["extreme"] * len(extreme)
+    for kind, row in zip(kinds, [*typical, *extreme], strict=True):
+        ids, logprobs = scored.ids[row], scored.logprobs[row]
+        below = int(np.searchsorted(ranked, nats[row]))
+        chosen.append(
+            {
+                "corpus": corpus,
+                "kind": kind,
+                "place": documents[row].place,
+                "perplexity": float(np.exp(nats[row])),
+                "easier": below / len(ranked),
+                "tokens": shaded(tokenizer, ids, logprobs, _SHOWN_TOKENS),
+                "cut": len(ids) > _SHOWN_TOKENS or len(documents[row].text) > 4000,
+            }
+        )
     return chosen

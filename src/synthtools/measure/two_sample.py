@@ -113,17 +113,22 @@ def compare(
     counts, near, reach = _first_pass(distances, lists, turns)
     bandwidth, coverage, density = _second_pass(distances, counts, k)
     if bandwidth == 0:
-        bandwidth = _mean(distances) or 1.0
+        total = sum(float(block.sum(dtype=np.float64)) for _, block in distances.blocks())
+        bandwidth = total / (len(distances) * (len(distances) - 1)) or 1.0
     statistics: dict[str, Any] = _quadratic(distances, labels, bandwidth)
-    statistics["knn_accuracy"] = (_accuracy(labels, near[:, :k]), "high")
-    isolated = _isolated(labels, near[:, :k])
+    of_first = np.zeros(labels.shape, np.int16)  # how many of a document's k neighbours
+    for column in near.T[:k]:
+        of_first += labels[column]
+    statistics["knn_accuracy"] = (((of_first > k // 2) == labels).mean(axis=0), "high")
+    left_alone = ((of_first == k) & labels).sum(axis=0) / labels.sum(axis=0)
+    right_alone = ((of_first == 0) & ~labels).sum(axis=0) / (~labels).sum(axis=0)
     balls = _balls(labels, near, reach, k)
     if length is None:  # the lists are too short for this one
         balls[1][:] = np.nan
     statistics["coverage"] = (np.concatenate([[coverage], balls[0][1:]]), "low")
     statistics["density"] = (np.concatenate([[density], balls[1][1:]]), "both")
-    statistics["isolated_left"] = (isolated[0], "high")
-    statistics["isolated_right"] = (isolated[1], "high")
+    statistics["isolated_left"] = (left_alone, "high")
+    statistics["isolated_right"] = (right_alone, "high")
     tested = {name: permutation_test(*statistics[name]) for name in names}
     return {"neighbours": k, "bandwidth": bandwidth, **tested}
 
@@ -196,10 +201,9 @@ def _first_pass(
         keys = (block.view(np.uint32).astype(np.uint64) << np.uint64(32)) | turns
         keys.partition(length - 1, axis=1)
         first = np.sort(keys[:, :length], axis=1)
-        near[start : start + len(block)] = documents[first & np.uint64(0xFFFFFFFF)]
-        reach[start : start + len(block)] = (
-            (first >> np.uint64(32)).astype(np.uint32).view(np.float32)
-        )
+        rows = slice(start, start + len(block))
+        near[rows] = documents[first & np.uint64(0xFFFFFFFF)]
+        reach[rows] = (first >> np.uint64(32)).astype(np.uint32).view(np.float32)
     return counts, near, reach
 
 
@@ -235,17 +239,11 @@ def _second_pass(distances: Distances, counts: np.ndarray, k: int) -> tuple[floa
     return sum(middle) / 2, covered / n, inside / (k * distances.second)
 
 
-def _mean(distances: Distances) -> float:
-    total = sum(float(block.sum(dtype=np.float64)) for _, block in distances.blocks())
-    return total / (len(distances) * (len(distances) - 1))
-
-
 def _quadratic(
     distances: Distances, labels: np.ndarray, bandwidth: float
 ) -> dict[str, tuple[np.ndarray, str]]:
-    sums = np.zeros(
-        (2, 3, labels.shape[1])
-    )  # of distances and kernel: all, first × all, first × first
+    # Of distances and kernel: all, first × all, first × first.
+    sums = np.zeros((2, 3, labels.shape[1]))
     for start, block in distances.blocks():
         rows = labels[start : start + len(block)].astype(np.float64)
         lengths = block.astype(np.float64)
@@ -275,26 +273,6 @@ def _quadratic(
         "energy_coefficient": (share, "high"),
         "mmd2": (mmd2, "high"),
     }
-
-
-def _of_first(labels: np.ndarray, near: np.ndarray) -> np.ndarray:
-    """How many of a document's neighbours are of the first sample, int16 [all, labels]."""
-    counts = np.zeros(labels.shape, np.int16)
-    for column in range(near.shape[1]):
-        counts += labels[near[:, column]]
-    return counts
-
-
-def _accuracy(labels: np.ndarray, near: np.ndarray) -> np.ndarray:
-    of_first = _of_first(labels, near) > near.shape[1] // 2
-    return (of_first == labels).mean(axis=0)
-
-
-def _isolated(labels: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    counts = _of_first(labels, near)
-    first = ((counts == near.shape[1]) & labels).sum(axis=0) / labels.sum(axis=0)
-    second = ((counts == 0) & ~labels).sum(axis=0) / (~labels).sum(axis=0)
-    return first, second
 
 
 def _balls(
