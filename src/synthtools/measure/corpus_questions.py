@@ -17,7 +17,7 @@ from synthtools.measure import effects, mauve
 from synthtools.measure.diversity import sequence_figures
 from synthtools.measure.effects import Effect
 from synthtools.measure.form import MEASURES
-from synthtools.measure.keywords import log_odds, snippets
+from synthtools.measure.keywords import add_examples, log_odds
 from synthtools.measure.phrase_counts import KeywordCounts
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.lexical_richness import BREAK
@@ -156,12 +156,9 @@ def keywords(
         texts: samples of both corpora, for places where the words stand.
     """
     rows = log_odds(corpora[0], corpora[1], top=_KEYWORDS, level=alpha)
-    for side, more in enumerate((-1, 1)):
-        own = [row for row in rows if row["z"] * more > 0]
-        places = snippets(texts[side], [(row["kind"], row["text"]) for row in own])
-        for row, examples in zip(own, places, strict=True):
-            row["differs"] = row["p"] <= alpha
-            row["examples"] = examples
+    for row in rows:
+        row["differs"] = row["p"] <= alpha
+    add_examples(rows, texts)
     sizes = [corpus.documents for corpus in corpora]
     differing = [row for row in rows if row["differs"]]
     measured_effects: list[Effect] = []

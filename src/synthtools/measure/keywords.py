@@ -199,11 +199,7 @@ def compared_keywords(
         reference, other: name, counts and some texts of each.
     """
     keywords = log_odds(reference[1], other[1])
-    for side, sign in ((reference, -1), (other, 1)):
-        own = [one for one in keywords if sign * one["z"] > 0]
-        places = snippets(side[2], [(one["kind"], one["text"]) for one in own])
-        for one, examples in zip(own, places, strict=True):
-            one["examples"] = examples
+    add_examples(keywords, (reference[2], other[2]))
     return {
         "reference": reference[0],
         "other": other[0],
@@ -212,6 +208,15 @@ def compared_keywords(
         "level": LEVEL,
         "keywords": keywords,
     }
+
+
+def add_examples(keywords: list[dict[str, Any]], sides: Sequence[Sequence[str]]) -> None:
+    """Adds ``examples``, the ``snippets`` from texts of the side that has more: the reference's, the other's."""
+    for texts, sign in zip(sides, (-1, 1), strict=True):
+        own = [one for one in keywords if sign * one["z"] > 0]
+        places = snippets(texts, [(one["kind"], one["text"]) for one in own])
+        for one, examples in zip(own, places, strict=True):
+            one["examples"] = examples
 
 
 def snippets(

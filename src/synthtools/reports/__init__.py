@@ -20,40 +20,29 @@ from synthtools.reports.figures.chart import Figure, Story, check, pairs, plain
 # Kind of a report → the module here that has its ``lines``, ``figure`` and ``story``, as far as it has
 # them; where kinds share a module, with a colon and what the names of the functions begin with.
 KINDS = {
-    "audit": "audit",
-    "cat": "cat",
-    "classify": "classify",
-    "compare": "compare",
-    "decontaminate": "decontaminate",
-    "dedup": "dedup",
-    "diff": "diff",
-    "dsir": "dsir",
-    "edit": "edit",
+    **{
+        kind: kind
+        for kind in (
+            *("audit", "cat", "classify", "compare", "decontaminate", "dedup", "diff", "dsir"),
+            *("edit", "eval", "fit", "mix", "origin", "sample", "simulate", "stats", "table"),
+            *("train", "unlearn"),
+        )
+    },
     "embed-map": "embed",
-    "eval": "eval",
     "eval-prompts": "eval:prompt_",
     "eval-suites": "eval:suite_",
-    "fit": "fit",
     "generate-batch": "generate:batch_",
     "generate-plan": "generate:plan_",
-    "mix": "mix",
     "mixtures": "eval:mixtures_",
     "ngram-hash": "ngram_hash",
     "ngram-hash-compare": "ngram_hash:comparison_",
     "ngram-hash-density": "ngram_hash:density_",
     "ngram-hash-duplicates": "ngram_hash:duplicates_",
-    "origin": "origin",
     "ppl-compare": "ppl_comparison",
     "ppl-models": "ppl_comparison",
     "ppl-summary": "ppl",
-    "sample": "sample",
-    "simulate": "simulate",
     "simulate-densities": "simulate:densities_",
-    "stats": "stats",
-    "table": "table",
-    "train": "train",
     "train-log": "train:log_",
-    "unlearn": "unlearn",
 }
 
 

@@ -107,14 +107,8 @@ def tabulate_phrases(texts: TextBuffer) -> PhraseTables:
         words = sentences.hashes[places[:, None] + np.arange(1 - n, 1)]
         tables[kind] = PhraseTable(rows[:, 0], tokens, documents & 0xFFFFFFFF, words, total, missed)
         if n == 1:
-            pool, ends = _pool(
-                *buffers(texts),
-                unicode(),
-                sentences.begins,
-                sentences.ends,
-                sentences.starts,
-                places,
-            )
+            places_of = (sentences.begins, sentences.ends, sentences.starts, places)
+            pool, ends = _pool(*buffers(texts), unicode(), *places_of)
     return PhraseTables(tables, pool, ends, len(texts), len(sentences.hashes))
 
 

@@ -195,12 +195,7 @@ def self_bleu(tokens: np.ndarray, starts: np.ndarray, sets: np.ndarray) -> np.nd
     Memory: 200 bytes a token of the largest set.
     """
     scores = np.full(len(starts) - 1, np.nan)
-    _self_bleu(
-        np.ascontiguousarray(tokens, np.int64),
-        np.ascontiguousarray(starts, np.int64),
-        np.ascontiguousarray(sets, np.int64),
-        scores,
-    )
+    _self_bleu(*(np.ascontiguousarray(one, np.int64) for one in (tokens, starts, sets)), scores)
     return scores
 
 
@@ -218,11 +213,8 @@ def _self_bleu(tokens, starts, sets, scores):
     grams, prefix = np.empty(most, np.int64), np.empty(most, np.int64)
     # Of each n-gram: the sentence in hand and its count; the largest count, whose it is, the next.
     sentence_of, count = np.empty(most, np.int64), np.empty(most, np.int64)
-    largest, whose, second = (
-        np.empty(most, np.int64),
-        np.empty(most, np.int64),
-        np.empty(most, np.int64),
-    )
+    largest, second = np.empty(most, np.int64), np.empty(most, np.int64)
+    whose = np.empty(most, np.int64)
     stamp = 0
     for one in range(sets.size - 1):
         first, end = sets[one], sets[one + 1]

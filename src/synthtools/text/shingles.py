@@ -22,6 +22,7 @@ from synthtools.text.tokeniser import (
     buffers,
     decode,
     hash_of_ngram,
+    keep_last,
     longest_of,
     scan,
 )
@@ -96,9 +97,7 @@ def _of_words(data, offsets, classes, lower, size, hashes_out, text_offsets):
                 hashes_out[count] = hash_of_ngram(hashes, token - kept, size)
                 count += 1
             seen += tokens - known
-            known = min(kept, tokens)
-            for index in range(known):
-                hashes[index] = hashes[tokens - known + index]
+            known, _ = keep_last(hashes, text, ends, tokens, kept)
         if 0 < seen < size:
             hashes_out[count] = hash_of_ngram(hashes, 0, seen)
             count += 1

@@ -50,10 +50,8 @@ def words(texts: TextBuffer) -> Words:
 def ngrams(words_of_texts: Words, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Hash of the n-gram that begins with each word, uint64 [words], and whether the text has n words
     from there on, bool."""
-    values, whole = (
-        np.zeros(len(words_of_texts.hashes), np.uint64),
-        np.zeros(len(words_of_texts.hashes), np.bool_),
-    )
+    count = len(words_of_texts.hashes)
+    values, whole = np.zeros(count, np.uint64), np.zeros(count, np.bool_)
     _roll(words_of_texts.hashes, words_of_texts.offsets, n, values, whole)
     return values, whole
 
@@ -81,14 +79,8 @@ class NgramSet:
 
     def occurrences(self, words_of_texts: Words) -> tuple[np.ndarray, np.ndarray]:
         """Where they occur: int64, the first word of each; int64, the number of the n-gram."""
-        return _look_up(
-            words_of_texts.hashes,
-            words_of_texts.offsets,
-            self._n,
-            self._values,
-            self._bitmap,
-            self._shift,
-        )
+        hashes, offsets = words_of_texts.hashes, words_of_texts.offsets
+        return _look_up(hashes, offsets, self._n, self._values, self._bitmap, self._shift)
 
 
 @compiled

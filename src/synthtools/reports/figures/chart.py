@@ -119,11 +119,8 @@ def extremes(quantity: str, values: Mapping[str, float | None]) -> str:
     if len(known) > 2:
         ends = [min(known, key=known.__getitem__), max(known, key=known.__getitem__)]
     first, last = (f"{brief(known[name])} ({name})" for name in ends)
-    return (
-        f"{quantity} {first} against {last}"
-        if len(known) == 2
-        else f"{quantity} from {first} to {last}"
-    )
+    range_or_pair = f"{first} against {last}" if len(known) == 2 else f"from {first} to {last}"
+    return f"{quantity} {range_or_pair}"
 
 
 @dataclass(frozen=True)

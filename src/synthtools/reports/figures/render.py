@@ -13,15 +13,9 @@ import numpy as np
 
 from synthtools.errors import SynthError
 from synthtools.reports import document
+from synthtools.reports.figures import styles as fonts
 from synthtools.reports.figures.chart import Figure, Panel, Series, brief, literal, words
-from synthtools.reports.figures.styles import (
-    CHARACTER,
-    Styles,
-    families,
-    left_to_right,
-    packages,
-    short,
-)
+from synthtools.reports.figures.styles import CHARACTER, Styles, left_to_right, short
 
 # Of more histograms in one panel only the outlines are distinct.
 _FEW_FILLED = 3
@@ -81,10 +75,10 @@ def render(
         from matplotlib.text import Text
     except ImportError as error:
         raise SynthError("figures need matplotlib: pip install 'synthtools[plot]'") from error
-    names, missing = families("".join(map(literal, words(figure))))
+    names, missing = fonts.families("".join(map(literal, words(figure))))
     if missing and remark and not inline:  # a browser has fonts of its own
         shown = missing if len(missing) <= 20 else missing[:20] + "…"
-        bringing = packages(missing)
+        bringing = fonts.packages(missing)
         hint = f" (Debian: apt install {bringing})" if bringing else ""
         remark(f"no font on this machine has {shown}: boxes stand there{hint}")
     style = {**_STYLE, "svg.hashsalt": salt, "svg.fonttype": "none" if inline else "path"}
@@ -97,20 +91,16 @@ def render(
         # A name needs a line of its own, however many there are, and room beside the bars.
         most = max(len(panel.names) for panel in figure.panels)
         tall = most > _MANY_NAMES
-        longest = max(
-            (document.columns(short(n)) for p in figure.panels for n in p.names), default=0
-        )
+        names_of_bars = [short(name) for panel in figure.panels for name in panel.names]
+        longest = max(map(document.columns, names_of_bars), default=0)
         width = columns * (size[0] + CHARACTER * max(0, longest - 20))
         height = rows * max(size[1], _NAME_HEIGHT * most + 0.9)
         styles = Styles(figure)
         legend = styles.legend(width)
-        title, small = (
-            [] if inline else document.wrapped(literal(text), int(width / character))
-            for text, character in (
-                (figure.finding, _TITLE_CHARACTER),
-                (figure.source, _SMALL_CHARACTER),
-            )
-        )
+        title, small = list[str](), list[str]()
+        if not inline:
+            title = document.wrapped(literal(figure.finding), int(width / _TITLE_CHARACTER))
+            small = document.wrapped(literal(figure.source), int(width / _SMALL_CHARACTER))
         above = _TITLE_LINE * len(title) + 0.05 * bool(title)
         source = _SMALL_LINE * len(small) + 0.05 * bool(small)
         below = source + _LEGEND_LINE * len(legend) + 0.1 * bool(legend)
@@ -254,9 +244,8 @@ def _named(axes: Any, panel: Panel, series: Series, number_: int, styles: Styles
 
 def _name_rows(axes: Any, panel: Panel) -> None:
     size = {"fontsize": 5.5} if len(panel.names) > _MANY_NAMES else {}
-    axes.set_yticks(
-        range(len(panel.names)), [left_to_right(short(name)) for name in panel.names], **size
-    )
+    names = [left_to_right(short(name)) for name in panel.names]
+    axes.set_yticks(range(len(names)), names, **size)
     spare = max(0.0, (4 - len(panel.names)) / 2)  # a few bars need not be fat
     axes.set_ylim(len(panel.names) - 0.5 + spare, -0.5 - spare)
     if not panel.x_log:

@@ -61,10 +61,8 @@ class Styles:
         """A colour for each name of the panel, and how this series fills it."""
         alone = series.name in self._corpora
         keys = [series.name if alone else name for name in panel.names]
-        colours = [
-            _COLOURS[self._numbers[key] % len(_COLOURS)] if key in self._corpora else _NEUTRAL
-            for key in keys
-        ]
+        of = {key: _COLOURS[self._numbers[key] % len(_COLOURS)] for key in self._corpora}
+        colours = [of.get(key, _NEUTRAL) for key in keys]
         place = 0 if alone else panel.series.index(series)
         alpha, hatch = _FILLS[place % len(_FILLS)]
         return colours, {"alpha": alpha, "hatch": hatch}
@@ -150,16 +148,13 @@ def families(text: str) -> tuple[list[str], str]:
         region = _region(text)
         for script in sorted(set(map(_script, missing))):
             while left := {c for c in missing if _script(c) == script}:
-                best = max(
-                    fonts,
-                    key=lambda font: (
-                        len(held[font.fname] & left),
-                        "Sans" in font.name,
-                        "Mono" not in font.name,
-                        font.name.endswith(region),
-                        font.weight == 400,
-                    ),
-                )
+
+                def rank(font: Any, left: set[str] = left) -> tuple[int, bool, bool, bool, bool]:
+                    name, count = font.name, len(held[font.fname] & left)
+                    kind = "Sans" in name, "Mono" not in name, name.endswith(region)
+                    return count, *kind, font.weight == 400
+
+                best = max(fonts, key=rank)
                 if not held[best.fname] & left:
                     lacking |= left
                     missing -= left
