@@ -14,8 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import machine
-from synthtools.measure.labelled_sources import Classifier, LabelledSource, Pool
-from synthtools.measure.origin_calibration import FEATURES, REQUEST, measured
+from synthtools.measure.labelled_sources import (
+    FEATURES,
+    REQUEST,
+    Classifier,
+    LabelledSource,
+    Pool,
+    measured,
+)
 from synthtools.measure.origin_estimate import (
     APART,
     FARTHEST,

@@ -39,9 +39,8 @@ Perplexity (``synth ppl``)
 
 Shares of generated text (``synth origin``)
 
-- ``origin_calibration``: labelled sources as numbers, kept in a file
 - ``origin_estimate``: a corpus judged by a calibration: a share, or why there is none
-- ``labelled_sources``: documents of two labels, and a calibrated classifier
+- ``labelled_sources``: documents of two labels as numbers, kept in a file; a calibrated classifier
 - ``quantification``: the share of a label in a sample, with an interval; the mixture of sources nearest to it
 
 Corpora, compared (``synth compare``)

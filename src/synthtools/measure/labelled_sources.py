@@ -1,12 +1,191 @@
-"""Sources of labelled documents, and a classifier of the two labels that is calibrated."""
+"""Sources of labelled documents as numbers of detectors, kept in a file, and a classifier of the two labels that is
+calibrated.
+
+A document is its first tokens: numbers depend on how many there are. One that is much shorter is left out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from synthtools.errors import SynthError, parameter
+from synthtools.lm.scorer import LanguageModel, Tokenised
+from synthtools.lm.scores import ScoreRequest, Scores
+from synthtools.measure.scored_records import detector_score
+from synthtools.records.atomic_files import write_whole
+from synthtools.records.batch import Batch
+from synthtools.records.rejects import Rejects
+from synthtools.records.transform import in_calls, sound
+from synthtools.text.languages import frequent_words, of_one_language, words_of
+
+FEATURES = (
+    *("nll", "entropy", "log_rank", "top_1", "fast_detect", "min_k", "min_k_plus", "spread"),
+    "entropy_spread",
+)
+REQUEST = ScoreRequest(distribution=True)
+_FORMAT, _VERSION = "synth-origin", 2
+# Of the first tokens that are looked at, a document must have this share [ours].
+_SHORTEST = 5 / 8
+# Of a source's documents, so many have its frequent words where there are words that tell a language [ours].
+_ALIKE = 0.8
+
+
+def features_of(scores: Scores) -> list[float]:
+    """The numbers of a document, in the order of ``FEATURES``; NaN where there are none.
+
+    fast_detect grows as the root of the number of tokens, and is divided by it.
+    """
+    known = {
+        name: np.nan if v is None else v for name, v in detector_score(scores)._asdict().items()
+    }
+    scored = scores.logprobs[~np.isnan(scores.logprobs)]
+    known["nll"] = -float(scored.mean(dtype=np.float64)) if len(scored) else np.nan
+    known["fast_detect"] /= np.sqrt(max(1, len(scored)))
+    return [known[name] for name in FEATURES]
+
+
+class MeasuredDocuments(NamedTuple):
+    """Documents as numbers.
+
+    Attributes:
+        features: float64 [n, d], NaN for a document that is too short; tokens: int64 [n], of the whole
+            documents; words: [n], sets of those of a document's beginning.
+    """
+
+    features: np.ndarray
+    tokens: np.ndarray
+    words: np.ndarray
+
+    @classmethod
+    def none(cls) -> MeasuredDocuments:
+        return cls(np.zeros((0, len(FEATURES))), np.zeros(0, np.int64), np.zeros(0, object))
+
+    @property
+    def long_enough(self) -> np.ndarray:
+        return np.isfinite(self.features).all(axis=1)
+
+
+def source_of(name: str, synthetic: bool, documents: MeasuredDocuments) -> LabelledSource:
+    """A source of documents that are long enough."""
+    kept = documents.long_enough
+    words, texts = frequent_words(documents.words[kept]), documents.words[kept]
+    alike = np.mean([of_one_language(text, words) for text in texts]) > _ALIKE
+    return LabelledSource(
+        name, synthetic, documents.features[kept], frozenset(words if alike else ())
+    )
+
+
+def measured(
+    batches: Iterable[Batch], model: LanguageModel, text_field: str, most: int, rejects: Rejects
+) -> Iterator[tuple[Batch, MeasuredDocuments]]:
+    """Records with their numbers.
+
+    Args:
+        most: tokens that are looked at, the first of each text.
+    """
+
+    def tokens_of(run: list[Batch]) -> list[Tokenised]:
+        return model.tokenise([text for batch in run for text in batch.column(text_field)])
+
+    for run in in_calls(batches, lambda batch: batch.sizes(), Batch.take, model.chunk_bytes):
+        left, texts = sound(run, tokens_of, rejects)
+        lengths = np.array([len(text.ids) for text in texts], np.int64)
+        kept = np.flatnonzero(lengths >= most * _SHORTEST)
+        features = np.full((len(texts), len(FEATURES)), np.nan)
+        cut = [texts[i]._replace(ids=texts[i].ids[:most]) for i in kept]
+        for row, scores in zip(kept, model.score(cut, REQUEST), strict=True):
+            # What a file of the calibration keeps: float32.
+            features[row] = np.array(features_of(scores), np.float32)
+        start = 0
+        for batch in left:
+            rows = slice(start, start + len(batch))
+            words = [words_of(text) for text in batch.column(text_field)]
+            yield batch, MeasuredDocuments(features[rows], lengths[rows], np.array(words, object))
+            start += len(batch)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Labelled sources under a model.
+
+    Attributes:
+        tokens: that are looked at; model: what a report says of it.
+    """
+
+    sources: list[LabelledSource]
+    tokens: int
+    model: dict[str, Any]
+
+    def save(self, path: str) -> None:
+        """Writes it as JSON."""
+        held = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "model": self.model,
+            "tokens": self.tokens,
+            "features": FEATURES,
+            "sources": [
+                {
+                    "name": one.name,
+                    "label": "synthetic" if one.synthetic else "human",
+                    "words": sorted(one.words),
+                    "documents": [[float(str(np.float32(x))) for x in row] for row in one.features],
+                }
+                for one in self.sources
+            ],
+        }
+        write_whole(Path(path), json.dumps(held).encode() + b"\n")
+
+    @classmethod
+    def load(cls, path: str) -> Calibration:
+        """Raises SynthError where a file is not what ``save`` wrote."""
+        try:
+            held = json.loads(Path(path).read_bytes())
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "not JSON"
+            raise SynthError(f"{path}: cannot be read as a calibration: {reason}") from error
+        if not isinstance(held, dict) or held.get("format") != _FORMAT:
+            raise SynthError(f"{path}: not a calibration that origin wrote ({parameter('save')})")
+        if held.get("version") != _VERSION or held.get("features") != list(FEATURES):
+            raise SynthError(
+                f"{path}: a calibration of another version ({held.get('version')}); make it again"
+            )
+        try:
+            sources = [
+                LabelledSource(
+                    str(one["name"]),
+                    {"synthetic": True, "human": False}[one["label"]],
+                    np.array(one["documents"], np.float32)
+                    .astype(np.float64)
+                    .reshape(-1, len(FEATURES)),
+                    frozenset(map(str, one["words"])),
+                )
+                for one in held["sources"]
+            ]
+            calibration = cls(sources, int(held["tokens"]), dict(held["model"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise SynthError(
+                f"{path}: a damaged calibration ({type(error).__name__}: {error})"
+            ) from error
+        if not all(np.isfinite(one.features).all() for one in sources):
+            raise SynthError(f"{path}: a damaged calibration (numbers are missing)")
+        return calibration
+
+    def refuse_other_model(self, path: str, model: dict[str, Any]) -> None:
+        """Raises SynthError where the calibration was made with another model."""
+        names = ("name", "revision", "architecture")
+        if any(self.model.get(name) != model.get(name) for name in names):
+            raise SynthError(
+                f"{path}: was made with {self.model.get('name')}, not {model.get('name')}: use "
+                f"{parameter('model', self.model.get('name'))}"
+            )
+
 
 _FOLDS = 5
 _PENALTY = 0.3

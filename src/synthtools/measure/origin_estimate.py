@@ -11,8 +11,13 @@ from typing import Any
 import numpy as np
 
 from synthtools.errors import parameter
-from synthtools.measure.labelled_sources import Classifier, LabelledSource, Pool, expit
-from synthtools.measure.origin_calibration import MeasuredDocuments
+from synthtools.measure.labelled_sources import (
+    Classifier,
+    LabelledSource,
+    MeasuredDocuments,
+    Pool,
+    expit,
+)
 from synthtools.measure.quantification import estimate, misfit
 from synthtools.text.languages import of_one_language
 

@@ -23,11 +23,12 @@ KINDS = {
     **{
         kind: kind
         for kind in (
-            *("audit", "cat", "classify", "compare", "decontaminate", "dedup", "diff", "dsir"),
-            *("edit", "eval", "fit", "mix", "origin", "sample", "simulate", "stats", "table"),
-            *("train", "unlearn"),
+            *("audit", "classify", "compare", "decontaminate", "dedup", "diff", "dsir"),
+            *("edit", "eval", "fit", "mix", "origin", "simulate", "stats", "table"),
+            "train",
         )
     },
+    "cat": "mix:cat_",
     "embed-map": "embed",
     "eval-prompts": "eval:prompt_",
     "eval-suites": "eval:suite_",
@@ -41,8 +42,10 @@ KINDS = {
     "ppl-compare": "ppl_comparison",
     "ppl-models": "ppl_comparison",
     "ppl-summary": "ppl",
+    "sample": "mix:sample_",
     "simulate-densities": "simulate:densities_",
     "train-log": "train:log_",
+    "unlearn": "train:unlearn_",
 }
 
 

@@ -1,8 +1,8 @@
-"""The report of ``synth mix``: what a mixture took from where."""
+"""The reports of ``synth mix``, ``sample`` and ``cat --count``: what was there and what was taken."""
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from synthtools.reports import document
 from synthtools.reports.document import number, percent, table
@@ -80,3 +80,24 @@ def story(report: MixReport) -> Story:
 
 def _total(report: MixReport) -> str:
     return f"{number(report['documents'])} documents, {number(report['total'])} {report['unit']}"
+
+
+def cat_lines(report: dict[str, Any]) -> list[str]:
+    """The number alone, for scripts."""
+    return [str(report["count"])]
+
+
+def sample_figure(report: dict[str, Any]) -> Figure:
+    """Records by stratum where there are strata."""
+    every = {"all records": {"records": report["records_seen"], "drawn": report["drawn"]}}
+    strata = report.get("strata") or every
+    series = [
+        named(word, [stratum[key] for stratum in strata.values()])
+        for word, key in (("there", "records"), ("drawn", "drawn"))
+    ]
+    return Figure(
+        "Sample",
+        [bars("Records", "records", list(strata), *series)],
+        "Records that were there and records that were drawn.",
+        finding=f"{number(report['drawn'])} of {number(report['records_seen'])} records drawn",
+    )

@@ -44,8 +44,7 @@ if TYPE_CHECKING:
     from synthtools.cli.run import Run
     from synthtools.lm.model_settings import ModelSettings
     from synthtools.lm.scorer import LanguageModel
-    from synthtools.measure.labelled_sources import LabelledSource
-    from synthtools.measure.origin_calibration import Calibration, MeasuredDocuments
+    from synthtools.measure.labelled_sources import Calibration, LabelledSource, MeasuredDocuments
     from synthtools.measure.origin_estimate import OriginEstimator
     from synthtools.records.batch import Batch
 
@@ -143,7 +142,7 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.cli.run import Run
     from synthtools.cli.terminal import remark_unless
     from synthtools.lm.open_models import open_model
-    from synthtools.measure.origin_calibration import REQUEST, Calibration
+    from synthtools.measure.labelled_sources import REQUEST, Calibration
     from synthtools.records.first_records import GroupingCheck, needs
 
     given = [*(options.human or ()), *(options.synthetic or ())]
@@ -183,7 +182,7 @@ def _described(calibration: Calibration) -> dict[str, Any]:
 
 
 def _calibrated(run: Run, options: Options, model: LanguageModel) -> Calibration:
-    from synthtools.measure.origin_calibration import Calibration
+    from synthtools.measure.labelled_sources import Calibration
 
     tokens = options.tokens or min(160, model.capacity)
     sources = [
@@ -198,7 +197,7 @@ def _source(
     run: Run, options: Options, model: LanguageModel, tokens: int, one: NamedPath, synthetic: bool
 ) -> LabelledSource:
     """A source as numbers. Raises SynthError: it has too few documents."""
-    from synthtools.measure.origin_calibration import source_of
+    from synthtools.measure.labelled_sources import source_of
     from synthtools.measure.origin_estimate import FEWEST
     from synthtools.records.inputs import find_shards
     from synthtools.records.reader import read
@@ -231,7 +230,7 @@ def _measured(
     import numpy as np
 
     from synthtools.curate.sampled_records import GroupSamples
-    from synthtools.measure.origin_calibration import MeasuredDocuments, measured
+    from synthtools.measure.labelled_sources import MeasuredDocuments, measured
     from synthtools.records.spool import Spool
 
     by_source = {}
@@ -276,7 +275,7 @@ def _estimated(
     import numpy as np
 
     from synthtools.cli.terminal import remark_unless
-    from synthtools.measure.origin_calibration import MeasuredDocuments
+    from synthtools.measure.labelled_sources import MeasuredDocuments
     from synthtools.measure.origin_estimate import OriginEstimator, anchored
 
     sources = calibration.sources
@@ -313,7 +312,7 @@ def _estimated(
 def _with_origin(
     run: Run, model: LanguageModel, tokens: int, estimator: OriginEstimator, share: float | None
 ) -> Iterator[Batch]:
-    from synthtools.measure.origin_calibration import measured
+    from synthtools.measure.labelled_sources import measured
     from synthtools.records.added_column import Column
 
     records = run.batches(model.chunk_bytes)
