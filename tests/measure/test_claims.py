@@ -13,7 +13,6 @@ from synthtools.errors import SynthError
 from synthtools.measure import claims, expressions
 from synthtools.measure.repetitions import Row, estimate, grouped, table
 from synthtools.records import field_paths, natural_order
-from synthtools.reports import rows as report_rows
 
 numbers = st.floats(-1e6, 1e6).map(lambda x: round(x, 3))
 
@@ -57,8 +56,8 @@ json_values = st.recursive(
 
 @given(st.dictionaries(names, json_values, max_size=3))
 def test_every_known_path_leads_to_a_number(report):
-    for path in report_rows.known(report, 1000):
-        found = report_rows.pick(report, field_paths.parse(path))
+    for path in field_paths.numbers_in(report, 1000):
+        found = field_paths.number_at(report, field_paths.parse(path))
         assert found is None or isinstance(found, int | float), path
 
 
@@ -90,7 +89,7 @@ REPORT = {
     ],
 )
 def test_paths_lead_to_values(path, value):
-    found = report_rows.pick(REPORT, field_paths.parse(path))
+    found = field_paths.number_at(REPORT, field_paths.parse(path))
     assert found == value and not isinstance(found, bool)
 
 
@@ -99,7 +98,7 @@ def test_paths_lead_to_values(path, value):
 )
 def test_what_is_not_there_is_absent(path):
     with pytest.raises(field_paths.AbsentError):
-        report_rows.pick(REPORT, field_paths.parse(path))
+        field_paths.number_at(REPORT, field_paths.parse(path))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +107,7 @@ def test_what_is_not_there_is_absent(path):
 )
 def test_what_is_no_number_is_an_error(path, words):
     with pytest.raises(ValueError, match=words):
-        report_rows.pick(REPORT, field_paths.parse(path))
+        field_paths.number_at(REPORT, field_paths.parse(path))
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,11 @@
-"""Numbers out of reports and records as rows, joined where they are of one run.
-
-A number stands at a path: ``suites.arc_easy.figures.ece``, ``groups[name=human].mean``, ``steps[-1].loss``.
-"""
+"""Numbers out of reports and records as rows, joined where they are of one run."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +13,7 @@ from synthtools.errors import SynthError, UsageError, near
 from synthtools.measure.repetitions import Row, label
 from synthtools.records import natural_order
 from synthtools.records.batch import MISSING
-from synthtools.records.field_paths import AbsentError, Step, parse, value_of, walked
+from synthtools.records.field_paths import AbsentError, Step, number_at, numbers_in, parse, value_of
 from synthtools.records.file_patterns import MOST, is_pattern, matching
 from synthtools.records.input_format import InputFormat
 from synthtools.records.inputs import Shard, find_shards
@@ -30,74 +24,6 @@ from synthtools.records.rejects import Rejects
 from synthtools.records.shard_file import open_shard, rereadable
 from synthtools.records.whole_file import LARGEST
 from synthtools.reports import document
-
-
-def pick(value: Any, steps: tuple[Step, ...]) -> int | float | None:
-    """The number at a path: a number, the ``value`` of an object, true and false as 1 and 0, or None.
-
-    Raises:
-        AbsentError: there is nothing at this path.
-        ValueError: there is something else, or more than one thing; the message says what.
-    """
-    value = walked(value, steps)
-    if isinstance(value, dict) and "value" in value:
-        value = value["value"]
-    if isinstance(value, bool):
-        return int(value)
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    if isinstance(value, int | float):
-        return value
-    raise ValueError(f"{_kind(value)}, not a number; name a path further in")
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, dict):
-        names = ", ".join(list(map(str, value))[:8])
-        return f"an object (of {names})" if names else "an empty object"
-    return f"a list of {len(value)}" if isinstance(value, list) else f"the text {value!r:.60}"
-
-
-def known(value: Any, most: int) -> list[str]:
-    """Paths of a report that lead to numbers, at most so many, as ``parse`` reads them."""
-    return list(islice(_paths(value, ""), most))
-
-
-def _paths(value: Any, before: str) -> Iterator[str]:
-    if isinstance(value, dict):
-        if before and isinstance(value.get("value"), int | float):
-            yield before  # as ``pick`` takes it
-        for name, one in value.items():
-            yield from _paths(one, f"{before}.{_written(name)}" if before else _written(name))
-    elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
-        for place, one in enumerate(value):
-            yield from _paths(one, f"{before}[{_label(value, one, place)}]")
-    elif isinstance(value, list):
-        for place, one in enumerate(value[:1]):
-            yield from _paths(one, f"{before}[{place}]")
-    elif isinstance(value, int | float):
-        yield before
-
-
-def _label(entries: list[dict[str, Any]], one: dict[str, Any], place: int) -> str:
-    """What tells an object of a list from the others: its first text, else its place."""
-    for name, text in one.items():
-        if isinstance(text, str):
-            if sum(natural_order.same(other.get(name), text) for other in entries) == 1:
-                plain = re.fullmatch(r'[^"=,\[\]\s]+', text)
-                return f"{_written(name)}={text if plain else _quoted(text)}"
-            break
-    return str(place)
-
-
-def _written(name: str) -> str:
-    return name if re.fullmatch(r'[^.\[\]"=,\s]+', name) else _quoted(name)
-
-
-def _quoted(text: str) -> str:
-    escaped = re.sub(r'(["\\])', r"\\\1", text)
-    return f'"{escaped}"'
-
 
 # Rows of records in one call [ours].
 _MOST_ROWS = 1_000_000
@@ -239,7 +165,7 @@ class JoinedRows:
             first: keep its paths, for errors.
         """
         if first:
-            self._known.update(dict.fromkeys(known(report, _MOST_PATHS)))
+            self._known.update(dict.fromkeys(numbers_in(report, _MOST_PATHS)))
         row = Row(fields)
         for take in self.takes:
             if take.name in fields:
@@ -249,7 +175,7 @@ class JoinedRows:
                 )
             if fnmatchcase(file, take.file):
                 try:
-                    row.values[take.name] = pick(report, take.steps)
+                    row.values[take.name] = number_at(report, take.steps)
                 except AbsentError:
                     continue
                 except ValueError as error:
