@@ -41,9 +41,8 @@ def features_of(scores: Scores) -> list[float]:
 
     fast_detect grows as the root of the number of tokens, and is divided by it.
     """
-    known = {
-        name: np.nan if v is None else v for name, v in detector_score(scores)._asdict().items()
-    }
+    numbers = detector_score(scores)._asdict()
+    known = {name: np.nan if value is None else value for name, value in numbers.items()}
     scored = scores.logprobs[~np.isnan(scores.logprobs)]
     known["nll"] = -float(scored.mean(dtype=np.float64)) if len(scored) else np.nan
     known["fast_detect"] /= np.sqrt(max(1, len(scored)))
@@ -157,17 +156,13 @@ class Calibration:
                 f"{path}: a calibration of another version ({held.get('version')}); make it again"
             )
         try:
-            sources = [
-                LabelledSource(
-                    str(one["name"]),
-                    {"synthetic": True, "human": False}[one["label"]],
-                    np.array(one["documents"], np.float32)
-                    .astype(np.float64)
-                    .reshape(-1, len(FEATURES)),
-                    frozenset(map(str, one["words"])),
-                )
-                for one in held["sources"]
-            ]
+            sources = []
+            for one in held["sources"]:
+                numbers = np.array(one["documents"], np.float32).astype(np.float64)
+                features = numbers.reshape(-1, len(FEATURES))
+                synthetic = {"synthetic": True, "human": False}[one["label"]]
+                words = frozenset(map(str, one["words"]))
+                sources.append(LabelledSource(str(one["name"]), synthetic, features, words))
             calibration = cls(sources, int(held["tokens"]), dict(held["model"]))
         except (KeyError, TypeError, ValueError) as error:
             raise SynthError(

@@ -57,19 +57,15 @@ def divergence(left: np.ndarray, right: np.ndarray) -> dict[str, float | None]:
         return dict.fromkeys(names)
     p, q = left / left.sum(), right / right.sum()
     middle = (p + q) / 2
+    one, other = (counts / counts.sum() for counts in (left + SMOOTHING, right + SMOOTHING))
     values = (
-        kl(_smoothed(left), _smoothed(right)),
-        kl(_smoothed(right), _smoothed(left)),
+        kl(one, other),
+        kl(other, one),
         (kl(p, middle) + kl(q, middle)) / 2,
         float(np.abs(p - q).sum()) / 2,
         float(p @ q / math.sqrt((p @ p) * (q @ q))),
     )
     return dict(zip(names, values, strict=True))
-
-
-def _smoothed(counts: np.ndarray) -> np.ndarray:
-    raised = counts + SMOOTHING
-    return raised / raised.sum()
 
 
 def kl(p: np.ndarray, q: np.ndarray) -> float:

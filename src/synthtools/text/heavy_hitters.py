@@ -15,7 +15,7 @@ import numpy as np
 
 from synthtools.compiled import compiled
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text.tokeniser import SLACK, buffers, hash_of_ngram, scan
+from synthtools.text.tokeniser import SLACK, buffers, hash_of_ngram, longest_of, scan
 from synthtools.text.unicode import unicode
 
 _U = np.uint64
@@ -104,9 +104,7 @@ def add(slots, hashes, counts, ends, pool, held, value, count, text, begin, end)
 
 @compiled
 def _tabulate(data, offsets, classes, lower, n):
-    longest = 0
-    for document in range(offsets.size - 1):
-        longest = max(longest, offsets[document + 1] - offsets[document])
+    longest = longest_of(offsets)
     tokens = np.empty(longest + SLACK, np.uint64)
     text = np.empty(3 * longest + SLACK, np.uint8)
     token_ends = np.empty(longest + SLACK, np.int64)
