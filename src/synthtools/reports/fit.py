@@ -78,6 +78,14 @@ def _rows(estimates: Estimates) -> list[tuple[str, str]]:
     ]
 
 
+def _table(title: str, estimates: Estimates) -> list[str]:
+    return ["", title, *(f"  {line}" for line in document.table(_rows(estimates)))]
+
+
+def _at(prediction: Prediction) -> str:
+    return ", ".join(f"{name} = {value:g}" for name, value in prediction["at"].items())
+
+
 def _within(interval: Interval) -> str:
     return f" [{interval[0]:.4g}, {interval[1]:.4g}]" if interval else ""
 
@@ -100,68 +108,46 @@ def lines(report: FitReport) -> list[str]:
     lines = [report["formula"], f"{where}{'; ' if where else ''}{report['rows']:,} rows"]
     for fit in report["fits"]:
         error = fit["error"]
-        lines += ["", fit["y"], *(f"  {line}" for line in document.table(_rows(fit)))]
+        lines += _table(fit["y"], fit)
         lines.append(
             f"  rows fitted: off by {percent(error['mean_relative_error'], '.2g')} on average, "
             f"{percent(error['largest_relative_error'], '.2g')} at most"
         )
         lines.append(f"  {_held_out(fit)}")
     if report["optimum"]:
-        lines += [
-            "",
-            "least loss at",
-            *(f"  {one}" for one in document.table(_rows(report["optimum"]))),
-        ]
+        lines += _table("least loss at", report["optimum"])
     if report["prediction"]:
-        at = ", ".join(f"{name} = {value:g}" for name, value in report["prediction"]["at"].items())
-        lines += [
-            "",
-            f"at {at}",
-            *(f"  {one}" for one in document.table(_rows(report["prediction"]))),
-        ]
+        lines += _table(f"at {_at(report['prediction'])}", report["prediction"])
     return lines + [""] * bool(report["notes"]) + report["notes"]
 
 
 def figure(report: FitReport) -> Figure:
     """Of each loss the curve over the only variable with the runs, else predicted against observed; runs
     left out as predicted without them."""
-    panels = []
+    panels, variable = [], next(iter(report["variables"].values()))
     for fit in report["fits"]:
         points, curve, name = fit["points"], fit["curve"], fit["y"]
         seen = [one for one in points if one["held_out"] is None]
         unseen = [one for one in points if one["held_out"] is not None]
         if curve is not None:
-            x = next(iter(report["variables"].values()))
-            series = [
-                Series(
-                    "law, 95 %",
-                    curve["x"],
-                    curve["predicted"],
-                    low=curve["low"],
-                    high=curve["high"],
-                )
-            ]
-            for label, some, key in (
-                ("runs", seen, "observed"),
-                ("runs left out", unseen, "observed"),
-                ("predicted without them", unseen, "held_out"),
-            ):
-                if some:
-                    places = [one["x"][x] for one in some]
-                    series.append(Series(label, places, [one[key] for one in some], form="points"))
-            log = "alpha" in fit["figures"] and min(curve["x"]) > 0
-            panels.append(Panel(name, x, name, series, x_log=log))
-            continue
-        ends = [min(one["observed"] for one in points), max(one["observed"] for one in points)]
-        series = [Series("equal", ends, ends, reference=True)]
-        for label, some, key in (
-            ("runs", seen, "predicted"),
-            ("runs left out", unseen, "held_out"),
-        ):
+            x, low, high = curve["x"], curve["low"], curve["high"]
+            law = Series("law, 95 %", x, curve["predicted"], low=low, high=high)
+            series, labels = [law], (variable, name)
+            shown = [("runs", seen, "observed"), ("runs left out", unseen, "observed")]
+            shown.append(("predicted without them", unseen, "held_out"))
+            log = "alpha" in fit["figures"] and min(x) > 0
+        else:
+            observed = [one["observed"] for one in points]
+            ends = [min(observed), max(observed)]
+            series = [Series("equal", ends, ends, reference=True)]
+            labels = ("observed", "predicted")
+            shown = [("runs", seen, "predicted"), ("runs left out", unseen, "held_out")]
+            log = False
+        for label, some, key in shown:
             if some:
-                observed = [one["observed"] for one in some]
-                series.append(Series(label, observed, [one[key] for one in some], form="points"))
-        panels.append(Panel(name, "observed", "predicted", series))
+                places = [one["x"][variable] if curve else one["observed"] for one in some]
+                series.append(Series(label, places, [one[key] for one in some], form="points"))
+        panels.append(Panel(name, *labels, series, x_log=log))
     return Figure(f"Fit of {report['law']}", panels, report["formula"])
 
 
@@ -175,6 +161,6 @@ def story(report: FitReport) -> Story:
         if fit["figures"]:
             tables.append(pairs(f"{fit['y']}: {report['formula']}", _rows(fit)))
     if report["prediction"]:
-        at = ", ".join(f"{name} = {value:g}" for name, value in report["prediction"]["at"].items())
-        tables.append(pairs(f"At {at}", _rows(report["prediction"])))
+        title = f"At {_at(report['prediction'])}"
+        tables.append(pairs(title, _rows(report["prediction"])))
     return Story(f"Fit of {report['law']}", [*sentences, *report["notes"]], tables)
