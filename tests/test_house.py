@@ -195,9 +195,7 @@ def test_two_files_of_one_name_are_of_one_tool():
             named.setdefault(path.stem, set()).add(path.parent.name)
     shared = {name: folders - {"tools", "reports"} for name, folders in named.items()}
     assert {name for name, folders in shared.items() if len(folders) > 1} <= {"answers"}
-    assert {n for n, f in named.items() if len(f) > 1 and shared[n]} <= {
-        *("answers", "dsir", "mixtures")
-    }
+    assert {n for n, f in named.items() if len(f) > 1 and shared[n]} <= {"answers", "dsir"}
 
 
 def test_no_two_public_classes_share_a_name():
