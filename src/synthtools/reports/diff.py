@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.errors import parameter
-from synthtools.evaluate.synthetic_shares import TOLERANCE
 from synthtools.evaluate.generations import COLLAPSE, Generations, Tail, Trend
+from synthtools.evaluate.synthetic_shares import TOLERANCE
 from synthtools.reports.document import bracketed, cut, number, percent, reach
 from synthtools.reports.figures.chart import (
     Figure,
