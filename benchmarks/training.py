@@ -84,7 +84,7 @@ def ours(way: str = "packed") -> float:
         store = torch.distributed.HashStore()
         backend = "nccl" if half else "gloo"
         torch.distributed.init_process_group(backend, store=store, rank=0, world_size=1)
-        parallel.shard(root, models.blocks(model), half, ranks)
+        parallel.shard(root, models.blocks(model), half, torch.float32, ranks)
     task = LanguageModelTask(root, RowStream("train", blend, ROWS), ROWS, ranks, [None])
     steps = []
     with tempfile.TemporaryDirectory() as folder:
