@@ -27,8 +27,8 @@ class Batches(Asking):
 
     group = "Options"
     batch_out: str | None = output_file(
-        help="Ask nobody: write the requests to this file, in the form of OpenAI's batches; more than "
-        "50,000 of them or 200 MB go on in FILE-2, FILE-3, …",
+        help="Send nothing: write the requests to this file, in OpenAI's batch format; beyond 50,000 of them "
+        "or 200 MB they continue in FILE-2, FILE-3, …",
     )
     batch_in: list[str] | None = option(
         metavar="FILE",
@@ -100,8 +100,8 @@ class Costs(Batches):
     group = "Options"
     dry_run: bool = option(
         False,
-        help="Have 16 of the prompts answered, print what all of them would take (tokens, time, "
-        "cost), and write nothing.",
+        help="Answer 16 of the prompts, print estimates for all of them (tokens, time, cost), and write "
+        "nothing.",
     )
     price_in: float = option(
         0.0, metavar="PRICE", min=0.0, help="Price of a million tokens of prompts, for the report."
@@ -112,8 +112,8 @@ class Costs(Batches):
     budget: quantities.Budget | None = option(
         metavar="tokens=N|cost=X",
         parse=quantities.budget,
-        help="Stop once prompts and answers have taken so many tokens, or cost so much. What is in "
-        "flight is still answered and kept; --resume with a larger budget continues.",
+        help="Stop once prompts and answers have used so many tokens, or cost so much. Requests in flight "
+        "are still answered and kept; --resume with a larger budget continues.",
     )
 
     def check(self) -> None:

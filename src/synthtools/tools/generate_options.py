@@ -50,7 +50,7 @@ class Prompts(Group):
     )
     shape: ShapeName | None = option(
         help="The prompt is that of records of this shape, up to the answer. By default it is the "
-        "field prompt, else what the fields of a record show.",
+        "field prompt, otherwise the shape is recognised by the fields.",
     )
     template: Any = option(
         metavar="TEXT|@FILE",

@@ -41,27 +41,27 @@ class Protocol(Prompts, Answers):
     group = "Options"
     style: Style | None = option(
         help="Rephrase documents in a style of WRAP (arXiv 2401.16380) or BeyondWeb (arXiv 2508.10975; its names are "
-        "ours); or ask questions as SynthLLM does "
-        "(arXiv 2503.19551): synthllm-1 one from each document; concepts writes what a document is about to the field "
-        "concepts, from which synthllm-2 asks one that joins concepts of the document, and synthllm-3, of all "
-        "documents, new records whose questions join concepts along a walk through them.",
+        "ours); or generate questions as in SynthLLM (arXiv 2503.19551): synthllm-1 asks one about each document; "
+        "concepts extracts the concepts of a document into the field concepts, from which synthllm-2 asks one that "
+        "combines concepts of the document, and synthllm-3 makes new records that combine concepts along random "
+        "walks on the concept graph of all documents.",
     )
     passages: int | None = option(
         metavar="WORDS",
         min=1,
-        help="With a style of WRAP or BeyondWeb: rephrase passages of whole sentences of at most so many words (WRAP: 300 tokens), "
-        "each an answer of its own (--max-new-tokens, --validate), and join them. A document of which one passage is "
-        "refused is a bad record. Adds passages, their number.",
+        help="With a style of WRAP or BeyondWeb: split documents at sentence boundaries into passages of at most "
+        "so many words (WRAP: 300 tokens), rephrase each as a separate answer (--max-new-tokens, --validate), and "
+        "join them. A document with a refused passage is a bad record. Adds passages, their number.",
     )
     combinations: int | None = option(
         metavar="N",
         min=1,
-        help="Walks of --style synthllm-3, a record each (default: as many as documents).",
+        help="Number of walks of --style synthllm-3, one record each (default: the number of documents).",
     )
     concept_field: str = option(
         "concepts",
         metavar="FIELD",
-        help="What --style concepts has written, or a list of concepts, for synthllm-2 and synthllm-3.",
+        help="Field of the concepts for synthllm-2 and synthllm-3: the output of --style concepts, or a list.",
     )
     continue_: int | None = option(
         metavar="TOKENS",

@@ -40,16 +40,16 @@ class ValidatedAnswers(Costs):
         parse=_validator,
         help="Accept only answers that pass: words=MIN..MAX, characters=MIN..MAX, tokens=MIN..MAX (20.. and "
         "..200 too), regex=REGEX (RE2, found in the answer), !regex=REGEX, json (the answer is JSON alone), "
-        "schema=FILE (JSON that a JSON schema accepts), language=CODE,… (as langdetect sees it; both need "
+        "schema=FILE (JSON that a JSON schema accepts), language=CODE,… (by langdetect; both need "
         "[validate]), or a range of a score: judge=7.., perplexity=..50, probability=0.9... Repeatable; all must "
-        "hold, asked in their order. A prompt whose answers are all refused is a bad record, with the rule and "
-        "what it saw.",
+        "hold, checked in order. A prompt whose answers are all refused is a bad record, with the rule and the "
+        "value that failed it.",
     )
     retries: int | None = option(
         metavar="N",
         min=0,
         max=100,
-        help="How often to draw a refused answer again (default 2), each time a draw of its own.",
+        help="How often to draw a refused answer again (default 2), with new random numbers each time.",
     )
 
     def check(self) -> None:
@@ -118,19 +118,19 @@ class SelectedOptions(JudgeReplies, ValidatedAnswers):
         metavar="N",
         min=2,
         max=1000,
-        help="Draw N answers to each prompt and take the best of those that pass, by --score (of equal ones the "
-        "first). Adds generate_score; the others are counted.",
+        help="Draw N answers to each prompt and keep the best of those that pass, by --score (the first of "
+        "equal ones). Adds generate_score; the others are counted.",
     )
     score: Any = option(
         metavar="[min:|max:]SCORE",
         parse=_best,
-        help="The score of --best-of: judge, perplexity (the lowest is the best, unless max: says otherwise), "
-        "probability, words, characters or tokens (the highest).",
+        help="The score of --best-of: judge, probability, words, characters, tokens (highest is best), or "
+        "perplexity (lowest is best); min: or max: before it changes that.",
     )
     judge: str | None = option(
         metavar="MODEL",
-        help="The model whose rating from 1 to 10 is the score judge, asked as in synth eval's MT-Bench. It is "
-        "loaded beside the model that answers and runs as that does, or on --judge-server. --budget does not "
+        help="The model of the score judge, a rating from 1 to 10 with the prompt of synth eval's MT-Bench. It is "
+        "loaded beside the answering model with the same settings, or is on --judge-server. --budget does not "
         "count it.",
     )
     judge_server: str | None = option(
@@ -138,17 +138,17 @@ class SelectedOptions(JudgeReplies, ValidatedAnswers):
     )
     score_model: str | None = option(
         metavar="MODEL",
-        help="The model of the score perplexity (default builtin): that of the answer alone, as synth ppl "
-        "--text-field response gives it.",
+        help="The model of the score perplexity (default builtin), which is that of the answer alone, as from "
+        "synth ppl --text-field response.",
     )
     classifier: str | None = option(
         metavar="FILE",
         parse=quantities.NamedContent,
-        help="The classifier of the score probability, saved by synth classify: that of its first class.",
+        help="The classifier of the score probability (of its first class), saved by synth classify.",
     )
     distinct: Literal["exact", "near"] | None = option(
-        help="Refuse an answer that repeats one taken before it (in the order of the prompts) or a text of "
-        "--against: equal, or near-duplicates as in synth dedup. Compares all answers, so it goes without "
+        help="Refuse an answer that repeats an earlier one (in the order of the prompts) or a text of --against: "
+        "equal texts, or near-duplicates as in synth dedup. Since it compares all answers, it does not go with "
         "--shard, and a directory cannot be resumed; a FILE can.",
     )
     similarity: float | None = option(
@@ -160,8 +160,8 @@ class SelectedOptions(JudgeReplies, ValidatedAnswers):
     against: list[str] | None = option(
         metavar="PATH",
         parse=_known,
-        help="Records that no answer may repeat either (--distinct), by their answer, else their text; or an index "
-        "of synth dedup. Repeatable.",
+        help="Records whose answers (otherwise texts) no answer may repeat (--distinct), or an index of synth "
+        "dedup. Repeatable.",
     )
 
     def check(self) -> None:

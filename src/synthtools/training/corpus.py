@@ -1,4 +1,4 @@
-"""Documents → token ids on disk, with their boundaries, kept under a hash of what they come from."""
+"""Documents → token ids on disk with boundaries, cached by a hash of their origin."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TokenizedDocument(NamedTuple):
 
 
 class RefusedDocument(NamedTuple):
-    """A document that cannot be learned from: a bad record."""
+    """A document that cannot be used: a bad record."""
 
     reason: str
 
@@ -45,10 +45,10 @@ class Corpus(NamedTuple):
     """Tokenised documents.
 
     Attributes:
-        tokens: uint16 or uint32 [n], mapped from disk, documents end to end.
-        starts: int64 [documents + 1], where each begins, and n.
-        learned: uint8 [n], 1 where a token is to be predicted, 2 where the second text of a pair
-            begins; None for all.
+        tokens: uint16 or uint32 [n], mapped from disk, documents concatenated.
+        starts: int64 [documents + 1], start of each, and n.
+        learned: uint8 [n], 1 for tokens to learn, 2 for the start of the second text of a pair; None for
+            all.
         facts: ``documents``, ``tokens``, ``learned`` (tokens to be predicted), ``bytes`` (of UTF-8),
             ``cut_documents``, ``cut_tokens``, ``left_out`` (documents with nothing to be learned).
     """
@@ -59,7 +59,7 @@ class Corpus(NamedTuple):
     facts: dict[str, int]
 
     def facts_of(self, rows: int) -> dict[str, int]:
-        """The facts; of so many rows of it too, for all is tokenised first."""
+        """The facts, for any number of rows, since everything is tokenised first."""
         return self.facts
 
 
@@ -72,13 +72,13 @@ def tokenized(
     document: Callable[[int, Any, list[int]], TokenizedDocument | None],
     offsets: bool = False,
 ) -> list[TokenizedDocument | RefusedDocument | None]:
-    """Texts as documents, each ending with the end-of-text token, if there is one.
+    """Texts as documents, each with the end-of-text token at its end, if there is one.
 
-    Text that spells a special token is text, as in scoring. A text at which the tokenizer fails is refused.
+    Text that spells a special token stays text, as in scoring. A text on which the tokenizer fails is refused.
 
     Args:
         document: made of (number of the text, its encoding, what is missing of an end).
-        offsets: encodings have the places of tokens in the text.
+        offsets: whether encodings need the tokens' positions in the text.
     """
     backend = tokenizer.backend_tokenizer
     backend.encode_special_tokens = True
@@ -113,22 +113,22 @@ def cached(
     remark: Callable[[str], None] = lambda words: None,
     moved: Callable[[int, float | None], None] = lambda tokens, share: None,
 ) -> Corpus:
-    """The tokens in a folder; made first if missing, by one of all runs that need them.
+    """The tokens in a folder; made first if missing, by one of the runs that need them.
 
-    Bad records are kept beside the tokens, so that a run that reuses them reports the same.
+    Bad records are stored beside the tokens, so that a run that reuses them reports the same.
 
     Args:
-        folder: named by a hash of data, tokenizer and settings, so that what is there is right.
-        encode: documents to tokens; None for a document that has nothing to be learned.
-        vocabulary: of the tokenizer; 2 bytes a token up to 65,536, else 4.
-        remark: called with a line when it waits for another run.
-        moved: called with the tokens so far, and the share of the source that they are of.
+        folder: named by a hash of data, tokenizer and settings.
+        encode: documents → tokens; None for a document without tokens to learn.
+        vocabulary: size; 2 bytes per token up to 65,536, otherwise 4.
+        remark: receives a line when it waits for another run.
+        moved: called with the number of tokens so far, and the share of the source read.
 
     Raises:
         SynthError: the folder cannot be written.
         RecordError: a record is bad, and bad records are not skipped.
 
-    Memory: one list of documents, and 8 bytes a document.
+    Memory: one list of documents, and 8 bytes per document.
     """
     try:
         if is_made(folder):
@@ -159,7 +159,7 @@ def _claimed(folder: Path, remark: Callable[[str], None]) -> OutputLock:
 
 
 def load(folder: Path) -> Corpus:
-    """The tokens in a folder that holds them."""
+    """Loads the tokens from a complete folder."""
     facts = json.loads((folder / _FACTS).read_text())
     dtype = np.dtype(facts["dtype"])
     tokens = np.memmap(folder / "tokens.bin", dtype, "r") if facts["tokens"] else np.zeros(0, dtype)
@@ -171,10 +171,10 @@ def load(folder: Path) -> Corpus:
 
 
 class CorpusFiles:
-    """A folder that tokenised documents are written to.
+    """Writes tokenised documents to a folder.
 
     Args:
-        folder: new; taken away again by ``remove``.
+        folder: new; deleted by ``remove``.
         dtype: of a token.
     """
 
@@ -191,7 +191,7 @@ class CorpusFiles:
         self._mask = open(folder / "learned.bin", "wb")
 
     def add(self, document: TokenizedDocument | None) -> None:
-        """Takes a document, None for one that has nothing to be learned."""
+        """Adds a document, None for one without tokens to learn."""
         facts = self.facts
         if document is None:
             facts["left_out"] += 1
@@ -208,7 +208,7 @@ class CorpusFiles:
             self._mask.write(document.learned.astype(np.uint8).tobytes())
 
     def finish(self, place: Path, **more: Any) -> None:
-        """Moves the folder to its place, with further facts."""
+        """Moves the folder to its final place, with further facts."""
         self._close()
         starts = np.concatenate([[0], np.cumsum(self._sizes)]).astype(np.int64)
         np.save(self.folder / "starts.npy", starts, allow_pickle=False)
@@ -216,11 +216,11 @@ class CorpusFiles:
         facts = {**self.facts, **whole, "dtype": np.dtype(self._dtype).name, **more}
         (self.folder / _FACTS).write_text(json.dumps(facts))
         if place.exists():
-            shutil.rmtree(place)  # without its facts it is incomplete
+            shutil.rmtree(place)  # incomplete: it has no facts
         rename_new(self.folder, place)
 
     def remove(self) -> None:
-        """Removes what is unfinished."""
+        """Removes an unfinished folder."""
         self._close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -230,7 +230,7 @@ class CorpusFiles:
 
 
 def is_made(folder: Path) -> bool:
-    """Whether a folder holds all that it is to hold."""
+    """Whether a folder is complete."""
     return (folder / _FACTS).exists()
 
 

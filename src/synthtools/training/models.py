@@ -1,4 +1,4 @@
-"""The model that is trained: new or continued, whole or through adapters; and how it is saved."""
+"""The trained model: new or continued, with or without adapters; and saving it."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from synthtools.training.sharded_weights import drawn, posing_as
 
 @dataclass
 class BuiltModel:
-    """A causal language model of transformers to be trained, adapters inside it; ``adapters``: peft's view
-    of it, None without; ``parameters``, ``trained``: their numbers; ``rows``: this rank's rows of parameters
-    without memory, by name (``sharded_weights.drawn``)."""
+    """A causal language model of transformers for training, including adapters; ``adapters``: peft's wrapper,
+    None without; ``parameters``, ``trained``: numbers of parameters; ``rows``: this rank's rows of meta
+    parameters, by name (``sharded_weights.drawn``)."""
 
     model: Any
     adapters: Any
@@ -49,12 +49,12 @@ def build(
     dtype: torch.dtype = torch.float32,
     ranks: Ranks = ALONE,
 ) -> BuiltModel:
-    """Makes or loads the model, on the CPU, of several ranks as far as it needs no memory before it is
-    sharded: drawn weights have none, loaded ones are of the type that they are stored in.
+    """Makes or loads the model on the CPU; with several ranks without its memory before it is sharded: new
+    weights are on the meta device, loaded ones are mapped in their stored type.
 
     Raises:
         UsageError: the tokenizer has more tokens than the model, or the context is too long for it.
-        SynthError: the model cannot be loaded, or is of a kind that is not supported.
+        SynthError: the model cannot be loaded, or is not supported.
     """
     from transformers import AutoModelForCausalLM
 
@@ -100,7 +100,7 @@ def _configuration(start: StartModel, tokenizer: Any, context: int) -> Any:
 
 
 def frozen(model: ModelName, half: bool, ranks: Ranks = ALONE) -> Any:
-    """A model that is compared with and never trained, on the CPU; for several ranks see ``build``."""
+    """A frozen model for comparison, on the CPU; for several ranks see ``build``."""
     if ranks.count > 1:
         loaded = load_mapped(model)
     else:
@@ -112,11 +112,11 @@ def frozen(model: ModelName, half: bool, ranks: Ranks = ALONE) -> Any:
 
 
 def frozen_dtype(model: ModelName, half: bool) -> torch.dtype:
-    """The type of such a model's weights.
+    """The type of a frozen model's weights.
 
     Args:
-        half: computed in bfloat16; then weights that were saved so are held so. Others stay in
-            float32, so that distances to them are exact.
+        half: compute in bfloat16; weights stored in bfloat16 then stay so. Others become float32, so that
+            distances to them are exact.
     """
     saved = load_configuration(model.base() or model).dtype
     return torch.bfloat16 if half and saved in (torch.bfloat16, "bfloat16") else torch.float32
@@ -124,7 +124,7 @@ def frozen_dtype(model: ModelName, half: bool) -> torch.dtype:
 
 @torch.no_grad()
 def require_plain_head(model: Any, name: str) -> None:
-    """The logits must be hidden states times output weights, and nothing more: our head computes so.
+    """Checks that logits are hidden states times output weights, as our head assumes.
 
     Raises:
         SynthError: they are not.
@@ -146,7 +146,7 @@ def require_plain_head(model: Any, name: str) -> None:
 
 
 def with_adapters(model: Any, lora: Lora) -> Any:
-    """peft's view of a model that has got adapters.
+    """Adds adapters to a model; returns peft's wrapper.
 
     Raises:
         SynthError: peft is not installed.
@@ -186,13 +186,13 @@ def blocks(model: Any) -> list[torch.nn.Module]:
 def _gathered(
     model: Any, alone: bool, dtype: torch.dtype | None, folder: Path, ranks: Ranks
 ) -> dict[str, Tensor]:
-    """Whole parameters and buffers by name, on the first rank, in whose memory is one at a time: what it gives are pages
-    of files. Empty on the others.
+    """Full parameters and buffers by name on the first rank, mapped from files, with only one in memory at a
+    time. Empty on the other ranks.
 
     Args:
-        alone: the adapters and nothing else.
-        dtype: that they are saved in; None for their own.
-        folder: where the files may be.
+        alone: only the adapters.
+        dtype: to save in; None for their own.
+        folder: for the files.
     """
     weights: dict[str, Tensor] = {}
     trouble: Exception | None = None
@@ -203,7 +203,7 @@ def _gathered(
             continue
         value = whole(weight.detach())
         if not ranks.first or trouble is not None:
-            continue  # all ranks take part in every exchange, whatever happens
+            continue  # all ranks take part in every collective, even after an error
         try:
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"{len(weights)}.safetensors"
@@ -218,7 +218,7 @@ def _gathered(
 
 
 def _unsharded(plan: Plan, tokenizer: Any, weights: dict[str, Tensor], ranks: Ranks) -> BuiltModel:
-    """The model of a plan with such weights. It was never sharded, and saves as transformers saves, tied
+    """The plan's model with these weights. It was never sharded, so transformers saves it as usual, with tied
     weights once."""
     from transformers import AutoModelForCausalLM
 
@@ -243,14 +243,14 @@ def save(
     ranks: Ranks,
     beside: dict[str, str] | None = None,
 ) -> None:
-    """Saves the model as a directory of transformers, whole or not at all.
+    """Saves the model as a directory of transformers, atomically.
 
     Args:
-        replaced: weights that it takes the place of.
-        beside: further files of text, by name.
+        replaced: weights to replace.
+        beside: further text files, by name.
 
     Raises:
-        SynthError: the disk is full, writing is not permitted, or other weights appeared.
+        SynthError: the disk is full, writing is not permitted, or other weights have appeared.
     """
     dtype = getattr(torch, plan.save_dtype)
     alone = built.adapters is not None and plan.lora is not None and not plan.lora.merge
@@ -274,7 +274,7 @@ def save(
             (partial / name).write_text(text, encoding="utf-8")
         for path in replaced:
             path.unlink(missing_ok=True)
-        mode = (partial / "README.md").stat().st_mode  # as the umask says
+        mode = (partial / "README.md").stat().st_mode  # by the umask
         for file in sorted(partial.iterdir(), key=_turn):
             if _turn(file):
                 file.chmod(mode)
@@ -286,7 +286,7 @@ def save(
 
 
 def _turn(file: Path) -> int:
-    """The weights last, and their index after them: a directory that has it is a whole model."""
+    """Sort key of files: weights last, then their index, which marks a complete model."""
     return 2 if file.name.endswith(".index.json") else int(file.suffix == ".safetensors")
 
 
@@ -299,7 +299,7 @@ def _save_adapters(built: BuiltModel, start: StartModel, dtype: torch.dtype, fol
     config.base_model_name_or_path = os.path.abspath(name) if os.path.isdir(name) else name
     config.revision = start.revision
     config.inference_mode = True
-    if isinstance(config.target_modules, set):  # whose order is another one in each process
+    if isinstance(config.target_modules, set):  # sets have a different order in each process
         config.target_modules = sorted(config.target_modules)
     config.save_pretrained(str(folder))
     state = get_peft_model_state_dict(built.adapters)

@@ -1,8 +1,7 @@
-"""Weights of a model that no rank holds whole: this rank's rows of each, drawn or read from files.
+"""Weights of a model that does not fit one rank: this rank's rows of each, initialised or read from files.
 
-A model whose parameters have no memory (torch's meta device) is sharded like any other; then every rank
-gets its rows. Drawn ones are those of the model that one process draws for the same seed: all draws are
-made, in their order, one tensor at a time.
+A model on the meta device is sharded like any other; then every rank fills in its rows. Initialised weights
+equal those of a single process with the same seed: all draws are made, in order, one tensor at a time.
 """
 
 from __future__ import annotations
@@ -18,28 +17,28 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from synthtools.training.parallel import Ranks, local
 
 _aten = torch.ops.aten
-# What was in the tensor before makes no difference to these.
+# Operations that do not depend on the previous content of the tensor.
 _OVERWRITES = {_aten.normal_, _aten.uniform_, _aten.zero_, _aten.fill_, _aten.copy_}
 
 
 class _WholeModelNeededError(Exception):
-    """An initialisation that cannot be followed tensor by tensor."""
+    """An initialisation that cannot be done tensor by tensor."""
 
 
 class _DrawnRows(TorchDispatchMode):
-    """Carries out on a tensor with memory what is done to a parameter without; one has memory at a time."""
+    """Applies operations on meta parameters to a real tensor; only one is in memory at a time."""
 
     def __init__(self, ranks: Ranks) -> None:
         super().__init__()
         self._ranks = ranks
         self._whole: Tensor | None = None
         self._open = 0
-        # By storage. The parameter is kept, too, so that no other gets the place of its storage.
+        # By storage. Parameters are referenced, too, so that their storage is not reused.
         self._rows: dict[int, tuple[Tensor, Tensor]] = {}
         self._kept: dict[int, Tensor] = {}
 
     def begin(self, parameter: torch.nn.Parameter) -> torch.nn.Parameter:
-        """The parameter without memory; its values, as far as it has some, are the first ones."""
+        """A meta version of the parameter; existing values become its initial ones."""
         empty = torch.nn.Parameter(parameter.data.to("meta"), parameter.requires_grad)
         self._close()
         self._open, self._whole = _key(empty), parameter.data
@@ -74,7 +73,7 @@ class _DrawnRows(TorchDispatchMode):
         return result
 
     def _opened(self, tensor: Tensor, overwritten: bool) -> Tensor:
-        """The tensor with memory that stands for a parameter, or for a view of the open one."""
+        """The real tensor for a parameter, or for a view of the current one."""
         key = _key(tensor)
         if self._whole is None or key != self._open:
             if not overwritten or key not in self._kept or tensor.shape != self._kept[key].shape:
@@ -89,10 +88,9 @@ def _key(tensor: Tensor) -> int:
 
 
 def drawn(make: Callable[[], Any], seed: int, ranks: Ranks) -> tuple[Any, dict[str, Tensor]]:
-    """A model whose parameters have no memory, and this rank's rows of those that a seed draws, by name.
+    """A model on the meta device, and this rank's rows of its initial parameters for a seed, by name.
 
-    Where its initialisation mixes parameters (none of the presets' does) the model is whole, and no rows
-    are given.
+    If the initialisation mixes parameters (not so for any preset), the full model, without rows.
 
     Args:
         make: makes the model.
@@ -121,7 +119,7 @@ def drawn(make: Callable[[], Any], seed: int, ranks: Ranks) -> tuple[Any, dict[s
 
 @torch.no_grad()
 def fill(model: Any, rows: dict[str, Tensor], device: str) -> None:
-    """Gives memory to sharded parameters that have none, and to each its rows, which leave ``rows``."""
+    """Allocates sharded meta parameters and fills in their rows, which are removed from ``rows``."""
     model._apply(lambda one: torch.empty_like(one, device=device) if one.is_meta else one)
     for name, weight in model.named_parameters():
         local(weight).copy_(rows.pop(name))
@@ -129,7 +127,7 @@ def fill(model: Any, rows: dict[str, Tensor], device: str) -> None:
 
 @contextmanager
 def posing_as(model: Any, dtype: torch.dtype) -> Iterator[None]:
-    """The parameters of a model seem to be of another type meanwhile; nothing is converted."""
+    """Makes a model's parameters report another type, without converting them."""
     held = [(weight, weight.data) for weight in model.parameters()]
     try:
         for weight, data in held:

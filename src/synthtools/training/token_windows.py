@@ -1,9 +1,9 @@
-"""A source tokenised window by window beside the training, in the order of its files.
+"""A source that is tokenised window by window during training, in the order of its files.
 
-Each window holds the documents that follow the one before, 1M tokens at first and twice as many each time up to
-64M, so that training begins soon and documents are shuffled among ever more. Where a window ends depends on the data
-alone, and so does the order of rows: window after window, within each as ``CutPacker`` draws it from (seed,
-epoch, window). Windows stay on disk: a resumed run and a second epoch read them.
+Each window holds the documents after the previous one, 1M tokens at first and then twice as many each time up to
+64M, so that training starts soon and documents are shuffled among more and more. Windows and the order of rows
+depend only on the data: window after window, within each in the order of ``CutPacker`` for (seed, epoch, window).
+Windows stay on disk for resumed runs and further epochs.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ _FIRST, _LARGEST = 1 << 20, 1 << 26
 
 
 class TokenWindows(Packer):
-    """The rows of a source of which only the windows reached so far are tokenised.
+    """The rows of a source, tokenised as far as they are needed.
 
     Args:
-        folder: holds the windows, named by a hash of data, tokenizer and settings.
+        folder: of the windows, named by a hash of data, tokenizer and settings.
         encode, vocabulary: see ``corpus.cached``.
         length, seed: see ``CutPacker``.
-        makes: this process makes what is missing, as one of all ranks; the others wait for it.
-        remark: called with a line for each window that is reached.
+        makes: whether this rank makes missing windows; the others wait for them.
+        remark: receives a line for each new window.
 
     Raises:
         OutputInUseError: another run makes windows in the folder.
 
-    Memory: one batch of documents; 24 bytes a document of the window that rows come from.
+    Memory: one batch of documents; 24 bytes per document of the current window.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class TokenWindows(Packer):
         self._length = length
         self._seed = seed
         self._remark = remark
-        self._facts: list[dict[str, int]] = []  # of the windows reached
-        self._before = [0]  # rows before each, and of all
+        self._facts: list[dict[str, int]] = []  # of the windows so far
+        self._before = [0]  # rows before each window, and in total
         self._packer: tuple[int, CutPacker] | None = None
         self._closed = threading.Event()
         self._claim: OutputLock | None = None
@@ -85,7 +85,7 @@ class TokenWindows(Packer):
 
     @property
     def _whole(self) -> bool:
-        """The last window has been reached."""
+        """Whether the last window has been reached."""
         return bool(self._facts) and bool(self._facts[-1]["last"])
 
     def rows_in(self, epoch: int) -> int:
@@ -109,7 +109,7 @@ class TokenWindows(Packer):
         return packer.row(epoch * packer.rows + number - self._before[window])
 
     def facts_of(self, rows: int) -> dict[str, int]:
-        """What the windows hold that so many rows come from (see ``corpus.Corpus``)."""
+        """Facts of the windows of the first ``rows`` rows (see ``corpus.Corpus``)."""
         self._windows_of(1)  # facts that sum to 0 have names, too
         used = self._windows_of(rows)
         whole = {n: value for n, value in self._facts[0].items() if n not in ("last", "read")}
@@ -117,7 +117,7 @@ class TokenWindows(Packer):
         return {**whole, **sums}
 
     def used_by(self, rows: int) -> tuple[list[Corpus], float]:
-        """The windows that so many rows come from, and how many passes over them these are."""
+        """The windows of the first ``rows`` rows, and the number of passes over them."""
         used = self._windows_of(rows)
         windows = [load(_place(self._folder, window)) for window in range(used)]
         return windows, rows / max(1, self._before[used])
@@ -166,7 +166,7 @@ def _place(folder: Path, window: int) -> Path:
 
 
 def _known(folder: Path) -> tuple[int, int, bool]:
-    """Windows that are there, the documents read for them, and whether these are all."""
+    """Number of existing windows, of the documents read for them, and whether these are all."""
     window, read, last = 0, 0, False
     while is_made(_place(folder, window)):
         facts = load(_place(folder, window)).facts
@@ -182,12 +182,12 @@ def _make(
     skip: bool,
     goes_on: Callable[[], bool],
 ) -> Iterator[None]:
-    """Makes the windows that are missing, an item each.
+    """Makes missing windows, one per item.
 
-    A pass over the source begins at its beginning; what earlier passes have tokenised is read only. Bad
-    records are noted with the window that they were met in.
+    A pass starts at the beginning of the source and skips documents of existing windows. Bad records are
+    stored with their window.
     """
-    window, left, _ = _known(folder)  # left: documents to be passed over
+    window, left, _ = _known(folder)  # left: documents to skip
     read = left
     partial, notes = folder / ".partial", folder / ".rejects"
     shutil.rmtree(partial, ignore_errors=True)
@@ -212,7 +212,7 @@ def _make(
                 if isinstance(document, RefusedDocument):
                     some.refuse(first + index, document.reason)
                 elif document is not None:
-                    # Never empty: a window begins with the document that the one before has no room for.
+                    # Never empty: a window starts with the document that did not fit into the previous one.
                     if len(document.ids) and files.tokens >= min(_FIRST << window, _LARGEST):
                         finish(last=False)
                         yield

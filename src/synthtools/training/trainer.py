@@ -1,4 +1,4 @@
-"""What every training run shares: a task is fitted, validated, logged and saved."""
+"""The common part of training runs: a task is trained, validated, logged and saved."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from synthtools.training.stop_rules import StopRules
 from synthtools.training.token_windows import TokenWindows
 from synthtools.training.tokenized_rows import validation_set
 
-# Steps whose mean loss the report has.
+# Number of last steps whose mean loss is reported.
 _LAST = 50
 
 
@@ -47,9 +47,9 @@ def on_ranks(
     """A model on its device: recomputing, compiled, sharded, in this order.
 
     Args:
-        name: for messages; dtype: of the weights, once they are sharded.
-        rows: of parameters without memory (``BuiltModel``).
-        frozen: it is not trained.
+        name: for messages; dtype: of the weights, after sharding.
+        rows: of meta parameters (``BuiltModel``).
+        frozen: whether the model is not trained.
     """
     if ranks.count == 1:
         model = model.to(ranks.device)
@@ -79,8 +79,7 @@ def _require_plain_head(root: ModelWithHead, name: str, ranks: Ranks) -> None:
 
 
 class PreparedRun(NamedTuple):
-    """What a run begins with: ``settings`` with their steps, ``root``, the model as it is trained, on its
-    device."""
+    """The start of a run: ``settings`` with their steps; ``root``: the trained module, on its device."""
 
     plan: Plan
     settings: Settings
@@ -99,9 +98,9 @@ def prepare(
     streams: Sequence[RowStream],
     context: RunContext,
 ) -> PreparedRun:
-    """Builds the model and says what the run amounts to."""
+    """Builds the model and computes the size of the run."""
     ranks = context.ranks
-    # A base whose adapters alone are trained may be held in bfloat16.
+    # If only adapters are trained, the base may be in bfloat16.
     half_base = plan.lora is not None and settings.bfloat16 and ranks.count == 1
     dtype = torch.bfloat16 if half_base else torch.float32
     built = models.build(plan.start, tokenizer, plan.context, plan.lora, plan.seed, dtype, ranks)
@@ -123,20 +122,19 @@ def fit(
     ending: Callable[[], None] | None = None,
     beside: Callable[[Outcome], dict[str, str]] = lambda outcome: {},
 ) -> Outcome:
-    """Trains from the state of the directory on, and saves the model when the run is done.
+    """Trains from the state in the directory, and saves the model when the run is done.
 
     Args:
-        data: what it is trained on, by name; valid: the validation sets.
+        data: the training data, by name; valid: the validation sets.
         rules: end the run early.
         ending: changes the weights when the run is done; validation is repeated after it.
-        beside: files of text that are saved with the model, by name.
-        compared: called then, when the run is done, before the model is saved; its result goes into the
-            outcome.
+        beside: text files to save with the model, by name.
+        compared: called when the run is done, before the model is saved; its result goes into the outcome.
     """
     plan, settings, context, root = run.plan, run.settings, run.context, run.root
     output, ranks, callbacks = context.output, context.ranks, context.callbacks
     work = output / WORK
-    # Of this very run, which was killed after it had saved them.
+    # Of this run, if it was killed after saving them.
     saved_before = weight_files(output, whole=False)
     sets = {name: validation_set(corpus, plan.context, name) for name, corpus in valid.items()}
 
@@ -213,15 +211,15 @@ def sized(
     seed: int,
     ranks: Ranks,
 ) -> tuple[Settings, Sizes]:
-    """The settings with their steps, and what the run amounts to.
+    """The settings with their steps, and the size of the run.
 
     Args:
-        counts: parameters of the model, and how many are trained.
+        counts: numbers of parameters and of trained parameters.
     """
     steps = max(-(-stream.end // stream.rows) for stream in streams)
 
     def span(given: float, usual: int) -> int:
-        """In steps; given in steps, or as a share of all, or not at all."""
+        """A span in steps, from steps, a share of all, or the default."""
         return (round(given * steps) if given < 1 else int(given)) if given else usual
 
     settings = replace(
