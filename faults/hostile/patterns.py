@@ -33,6 +33,7 @@ Use = Callable[[str], object]
 # What meets no text of models and records: expressions for names of files, options of a word, our own text.
 EXEMPT = {
     "records.file_patterns": "the user's own pattern on names of files",
+    "cli.app": "the user's own words on the command line",
     "cli.parameters": "an option of a word",
     "curate.conditions": "conditions of the user's own; their expressions are RE2's",
     "curate.fingerprint_store": "names of our files",

@@ -19,8 +19,9 @@ from synthtools.records.record_faults import no_field, without
 from synthtools.records.rejects import Rejects
 from synthtools.records.transform import first
 
-# A field may be a path: quotes and brackets may contain operators.
-_CONDITION = re.compile(rf"((?:{WHOLE}|(?!!?[=~]|[<>]).)*+)(!=|!~|>=|<=|=|~|>|<)(.*)", re.DOTALL)
+# A field may be a path: quotes and brackets may contain operators. The first match with a group is the operator
+# (a possessive group of alternatives would do, but Python before 3.11.5 matches it wrongly, gh-106052).
+_OPERATOR = re.compile(rf"{WHOLE}|(!=|!~|>=|<=|=|~|>|<)", re.DOTALL)
 _ITEM = re.compile(rf'\s*(?:({QUOTED})|([^",\s][^,]*)?)\s*(?:,|$)', re.DOTALL)
 # What looks like an operator that there is none of; a name that has it is written in quotes.
 _STRANGE = re.compile(r"[\s!%^&*|?]")
@@ -66,7 +67,7 @@ def condition_of(text: str) -> Condition:
     Raises:
         ValueError: it is none of these.
     """
-    match = _CONDITION.fullmatch(text)
+    match = next((one for one in _OPERATOR.finditer(text) if one[1]), None)
     if match is None:
         field = text.strip()
         absent = field.startswith("!")
@@ -74,7 +75,7 @@ def condition_of(text: str) -> Condition:
         if not field or _STRANGE.search(re.sub(WHOLE, "", field)):
             raise _refused()
         return Condition(text, field, _each(lambda value: _is_there(value) != absent))
-    field, sign, value = (part.strip() for part in match.groups())
+    field, sign, value = text[: match.start()].strip(), match[1], text[match.end() :].strip()
     if not field or _STRANGE_BEFORE.search(field):
         raise _refused()
     if field.startswith("!"):

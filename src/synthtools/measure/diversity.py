@@ -34,7 +34,7 @@ _WORDS = {True: r"\w++", False: rf"\w[\w{marks()}]*+"}
 def _first_tokens(count: int, word: str) -> re.Pattern[str]:
     """Matches the first tokens of a text, without looking at the others."""
     token = rf"\s*+({word}|[^\w\s]++)"
-    return re.compile(token + f"(?:{token}" * (count - 1) + ")?+" * (count - 1))
+    return re.compile(token + f"(?:{token}" * (count - 1) + ")?" * (count - 1))
 
 
 _BEGINNING = {
