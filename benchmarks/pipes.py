@@ -91,7 +91,7 @@ def main() -> None:
                 net(pipe.replace("FORM", form), folder, 2) for form in ("jsonl", "arrow")
             )
             print(
-                f"{what}, Arrow beside JSONL: wall {lines.wall:.2f} and {rows.wall:.2f} s, × "
+                f"{what}, JSONL and Arrow: wall {lines.wall:.2f} and {rows.wall:.2f} s, × "
                 f"{lines.wall / rows.wall:.2f}; CPU {lines.cpu:.2f} and {rows.cpu:.2f} s, × "
                 f"{lines.cpu / rows.cpu:.2f}",
                 flush=True,
