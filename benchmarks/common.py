@@ -7,7 +7,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pydoc_data.topics import topics
 
 
@@ -95,3 +96,13 @@ def apart_with_memory(module: str, *words: object) -> tuple[float, float]:
     line = next(line for line in out.splitlines() if line.startswith("FIGURE"))
     figure, memory = map(float, line.split()[1:])
     return figure, memory
+
+
+@contextmanager
+def reported(what: str) -> Iterator[None]:
+    """Prints the failure of one case, so that the others still run on a machine that is lent for minutes."""
+    try:
+        yield
+    except Exception as error:
+        output = getattr(error, "stderr", None) or str(error)
+        print(f"{what}: failed: {type(error).__name__}: {output.strip()[-500:]}", flush=True)

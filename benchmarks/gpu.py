@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks import gpu_training
-from benchmarks.common import in_turns, machine
+from benchmarks.common import in_turns, machine, reported
 from benchmarks.scoring import bare
 from synthtools.lm.load_errors import quiet_transformers
 from synthtools.lm.model_name import ModelName
@@ -98,7 +98,7 @@ def sequences_of(shape: Shape) -> list[Sequence]:
     return [Sequence(random.integers(0, 6_144, n).astype(np.int32), 1) for n in map(int, lengths)]
 
 
-def told(what: str, tokens: int, seconds: float, flops: float, more: str = "") -> None:
+def print_rate(what: str, tokens: int, seconds: float, flops: float, more: str = "") -> None:
     name = torch.cuda.get_device_name() if ON_GPU else ""
     peak = next((peak for part, peak in PEAKS.items() if part in name), None)
     mfu = f", MFU {100 * flops / seconds / peak:.1f} %" if peak else ""
@@ -107,15 +107,15 @@ def told(what: str, tokens: int, seconds: float, flops: float, more: str = "") -
 
 def seconds_of(work: Any, turns: int = 5) -> float:
     """Median, after one uncounted run."""
-    found = []
+    times = []
     for turn in range(turns + 1):
         start = time.perf_counter()
         work()
         if ON_GPU:
             torch.cuda.synchronize()
         if turn:
-            found.append(time.perf_counter() - start)
-    return statistics.median(found)
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
 
 
 def heads(shape: Shape, weight: torch.Tensor) -> None:
@@ -151,8 +151,8 @@ def by_torch(shape: Shape, folder: Path, sequences: list[Sequence]) -> float:
         )
         memory = f", peak {torch.cuda.max_memory_allocated() / 1e9:.1f} GB" if ON_GPU else ""
         what = f"{shape.name}, k={request.candidates}"
-        told(what, sum(lengths), mine, flops, f", {ratio:.2f} × the bare pass{memory}")
-        told(f"{shape.name}, bare forward pass", sum(lengths), theirs, flops)
+        print_rate(what, sum(lengths), mine, flops, f", {ratio:.2f} × the bare pass{memory}")
+        print_rate(f"{shape.name}, bare forward pass", sum(lengths), theirs, flops)
     heads(shape, engine.replica._weight)
     engine.close()
     return flops
@@ -166,7 +166,7 @@ def by_vllm(shape: Shape, folder: Path, sequences: list[Sequence], flops: float)
     engine = open_engine(settings, CONTEXT, request)
     seconds = seconds_of(partial(engine.run, sequences, request), turns=2)
     tokens = sum(len(s.tokens) for s in sequences)
-    told(f"{shape.name}, vLLM in process, k=8", tokens, seconds, flops)
+    print_rate(f"{shape.name}, vLLM in process, k=8", tokens, seconds, flops)
     engine.close()
 
 
@@ -176,11 +176,14 @@ def main() -> None:
         sequences = sequences_of(shape)
         with tempfile.TemporaryDirectory() as made:
             folder = shape.save(Path(made))
-            flops = by_torch(shape, folder, sequences)
+            flops = None
+            with reported(f"{shape.name}, torch"):
+                flops = by_torch(shape, folder, sequences)
             torch.cuda.empty_cache()
-            if find_spec("vllm"):
-                by_vllm(shape, folder, sequences, flops)
-            else:
+            if flops is not None and find_spec("vllm"):
+                with reported(f"{shape.name}, vLLM"):
+                    by_vllm(shape, folder, sequences, flops)
+            elif flops is not None:
                 print(f"{shape.name}, vLLM in process: not installed; left out")
     torch.cuda.empty_cache()
     gpu_training.report(ON_GPU)
