@@ -48,7 +48,7 @@ REMARKED = 20
 
 
 class RemarkedRejects(Rejects):
-    """Reports bad records on stderr if there is no rejects file."""
+    """Reports bad records on stderr, for runs without a rejects file."""
 
     def add(self, error: RecordError) -> None:
         super().add(error)

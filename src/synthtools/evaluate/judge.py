@@ -196,9 +196,9 @@ CHOICE = VerdictForm(
 
 
 def verdict_of(reply: str, code: str, form: VerdictForm) -> Any:
-    """The verdict of a reply: the whole line behind the code, of the last line that begins with it as was
-    asked for, else of the last place that has it. None where that is no verdict, or not it alone: "A is
-    worse, so B" is neither A nor B, nor is a line that begins with one verdict and holds another."""
+    """The verdict of a reply: the rest of the line after the code, in the last line that starts with the code as
+    requested, otherwise at the last occurrence. None if the rest is not exactly one verdict: "A is worse, so
+    B" is neither A nor B, and a line that starts with one verdict and contains another is not one either."""
     parts = re.split(rf"{code}(?!\s+\w+\s*>)", reply, flags=re.IGNORECASE)
     begun: list[str] = []
     inside: list[str] = []

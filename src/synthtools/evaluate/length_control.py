@@ -2,12 +2,12 @@
 
     logit P(model m preferred on prompt i) = θ_m + φ·tanh(Δlength_mi / sd_m(Δlength)) + γ_i
 
-θ_m is the model, φ what the judge gives for length, γ_i how easily the reference is beaten on the prompt.
-The length-controlled win rate is the mean over a model's prompts of the probability without the middle
-term. All models are fitted at once, by penalised maximum likelihood, with one φ [ours]: the taste for length is
-the judge's, and a model whose answers are all shorter than the reference's cannot separate its own quality
-from it. (The authors fit each model by itself, with difficulties fitted before and two variants of the
-reference to hold φ.) With one model there is no γ.
+θ_m is the quality of the model, φ the judge's preference for length, γ_i how easily the reference is beaten on
+the prompt. The length-controlled win rate is the mean over a model's prompts of the probability without the middle
+term. All models are fitted jointly, by penalised maximum likelihood, with one φ [ours]: the preference for length
+belongs to the judge, and the answers of a model that are all shorter than the reference's do not identify it. (The
+authors fit each model separately, with difficulties fitted in advance and two variants of the reference to identify
+φ.) With a single model γ is omitted.
 """
 
 from __future__ import annotations
