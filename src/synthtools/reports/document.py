@@ -149,7 +149,7 @@ def result_of(data: bytes, name: str) -> tuple[dict[str, Any], list[dict[str, An
     try:
         return of(data, name), None
     except SynthError as error:
-        raise SynthError(f"{error} (read are also {foreign_results.READ})") from error
+        raise SynthError(f"{error} (also supported: {foreign_results.READ})") from error
 
 
 def foreign(path: str) -> dict[str, Any] | None:
