@@ -266,7 +266,6 @@ class Workers(Jobs):
     """Cores of this machine, or a cluster."""
 
     ray: str | None = option(  # type: ignore[misc]
-        None,
         metavar="ADDRESS",
         help="Run on a Ray cluster (needs [ray]): HOST:PORT, auto for the cluster of this machine, "
         "local to start one here. All nodes must see inputs and models. Does not change results.",

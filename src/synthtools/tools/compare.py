@@ -80,12 +80,10 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Model, Jobs):
         "(beside FILE in .FILE.scores.jsonl).",
     )
     reference: str | None = option(
-        None,
         metavar="FILE",
         help="The input that the others are compared with (default: the first).",
     )
     sample: int | None = option(
-        None,
         metavar="N",
         min=10,
         max=4000,
@@ -102,13 +100,11 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Model, Jobs):
         "documents of each corpus) or the hidden states of a model over what is scored (see synth embed).",
     )
     prompt_field: str | None = option(
-        None,
         metavar="FIELD",
         help="Field that identifies the prompt of a document: the classifier is never tested on a prompt "
         "that it was trained on. Equal ids count as one prompt anyway.",
     )
     fail_if: list[Any] | None = option(
-        None,
         metavar="NAME OP NUMBER",
         parse=_condition,
         help="Exit with 1 if this holds for any corpus: near_duplicates.between > 0.02 (operators: < "

@@ -27,7 +27,7 @@ class Options(Group):
     """Options of ``synth help``."""
 
     tools: list[str] | None = operand(
-        None, metavar="TOOL", help="Names of tools (default: the list of all; with --json, all)."
+        metavar="TOOL", help="Names of tools (default: the list of all; with --json, all)."
     )
     json_output: bool = option(False, "--json", help="Describe the tools and options as JSON.")
 

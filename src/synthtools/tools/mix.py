@@ -64,18 +64,15 @@ class Options(BadRecords, ShapedText, Output, Json, Picture, Seed, Workers):
     """Options of ``synth mix``."""
 
     sources: list[PathShare] | None = operand(
-        None,
         metavar="SOURCE=SHARE",
         parse=quantities.path_share,
         help="A file, a directory or a quoted glob, and its share: 0.75, 75% or 3/4.",
     )
     unit: Literal["tokens", "words", "bytes", "documents"] | None = option(
-        None,
         help="Unit of shares and --total (default: tokens with --tokenizer, else bytes of text). "
         "Words are those of synth stats.",
     )
     tokenizer: str | None = option(
-        None,
         metavar="NAME",
         help="Tokenizer that counts tokens: builtin, a directory or a Hub id. A record with its "
         "number in --tokens-field is not counted again.",
@@ -90,7 +87,6 @@ class Options(BadRecords, ShapedText, Output, Json, Picture, Seed, Workers):
         "tokens", metavar="FIELD", help="Field that may hold a record's number of tokens."
     )
     total: int | None = option(
-        None,
         metavar="COUNT",
         parse=quantities.count,
         min=1,
@@ -103,16 +99,13 @@ class Options(BadRecords, ShapedText, Output, Json, Picture, Seed, Workers):
     shuffle: bool = option(
         False, help="Shuffle the whole mixture (in TMPDIR) instead of interleaving."
     )
-    label: str | None = option(
-        None, metavar="FIELD", help="Write each record's source into this field."
-    )
+    label: str | None = option(metavar="FIELD", help="Write each record's source into this field.")
     workflow: Literal["replace", "accumulate", "accumulate-subsample"] | None = option(
-        None,
         help="Training sets of iterated generations instead of shares: the last generation, all of "
         "them, or a sample of --total from all (default: the size of the first).",
     )
     generation: list[str] | None = option(
-        None, metavar="PATH", help="Records of a generation, the real data first; repeatable."
+        metavar="PATH", help="Records of a generation, the real data first; repeatable."
     )
     dry_run: bool = option(
         False, help="Print what would be taken from each source, and write nothing."

@@ -48,7 +48,6 @@ class Options(Inputs, TextField, Output, Json, Picture, Seed, Workers):
     """Options of ``synth ngram-hash``."""
 
     n: list[int] | None = option(
-        None,
         metavar="N,…",
         commas=True,
         min=1,
@@ -56,10 +55,9 @@ class Options(Inputs, TextField, Output, Json, Picture, Seed, Workers):
         help="Lengths of the n-grams, in tokens (default: 1,2).",
     )
     buckets: int | None = option(
-        None, metavar="B", min=2, help="Hash buckets (default 10,000; 20,000 a row for density)."
+        metavar="B", min=2, help="Hash buckets (default 10,000; 20,000 a row for density)."
     )
     hash: Literal["fast", "sha1", "sha256"] | None = option(
-        None,
         help="Hash of an n-gram: fast (the default), a 64-bit one, or sha256, that of the DSIR package. Of "
         "signatures: sha1 (the default), that of datasketch, or fast, which takes two thirds of the time.",
     )
@@ -97,20 +95,18 @@ class Options(Inputs, TextField, Output, Json, Picture, Seed, Workers):
         False, help="Report the density of the records' vectors (the sketch of Sachdeva et al.)."
     )
     per_record: Literal["minhash", "density"] | None = option(
-        None, help="Write the records with a field minhash (the signature) or density."
+        help="Write the records with a field minhash (the signature) or density."
     )
     vector_field: str = option(
         "embedding", metavar="FIELD", help="Field of the vectors, for density."
     )
     vector_model: str | None = option(
-        None,
         metavar="NAME",
         help="Take these vectors from a model instead, as synth embed does: builtin, a directory "
         "or a Hub id.",
     )
     rows: int = option(1000, metavar="R", min=1, help="Number of hash rows in the density sketch.")
     width: float | None = option(
-        None,
         metavar="W",
         min=0,
         help="Bucket width of the sketch (default: the mean distance between the first 1,000 "

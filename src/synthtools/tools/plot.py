@@ -58,7 +58,6 @@ class Options(Group):
     )
     data: str | None = output_file(help="Write the plotted points as CSV too.")
     shares: list[float] | None = option(
-        None,
         metavar="LIST",
         parse=quantities.share,
         min=0,

@@ -61,7 +61,6 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Models, Seed, Workers):
     """Options of ``synth ppl``."""
 
     prompt_field: str | None = option(
-        None,
         metavar="FIELD",
         help="Score the text given the prompt in this field (instruction data); the prompt itself "
         "is not scored.",
@@ -79,7 +78,6 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Models, Seed, Workers):
         False, help="Add the numbers of detectors of generated text (see above), in the same pass."
     )
     observer: str | None = option(
-        None,
         metavar="MODEL",
         help="With --detector: a second model of the same tokens, whose distribution --model is "
         "held against; adds binoculars. --model is the performer. torch only.",

@@ -57,7 +57,6 @@ class Options(Seed, Picture, Report, Jobs):
         help="What is fitted: a linear model, a normal distribution, or a Gaussian kernel estimate.",
     )
     bandwidth: float | None = option(
-        None,
         metavar="H",
         help="With --model kde: standard deviation of the kernel (default: Silverman's, 1.06 T^(-1/5)).",
     )
@@ -93,7 +92,6 @@ class Options(Seed, Picture, Report, Jobs):
         help="Number of data sets to average over.",
     )
     workflow: list[Workflow] | None = option(
-        None,
         commas=True,
         help="What a generation is fitted to; several by commas or by repeating the option "
         "(default: all). replace: the last model's labels; accumulate: those of all; "

@@ -83,10 +83,9 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Workers):
     """Options of ``synth stats``."""
 
     by: str | None = option(
-        None, metavar="FIELD", help="Group records by this field (default: each input is a group)."
+        metavar="FIELD", help="Group records by this field (default: each input is a group)."
     )
     measures: list[Measure] | None = option(
-        None,
         metavar="NAME,…",
         commas=True,
         help="What to measure: lengths, vocabulary, heaps, ngrams, compression, self-bleu, "
@@ -94,7 +93,6 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Workers):
         "--tokenizer, semantic with vectors, rates with --rate; only lengths and keywords with --keywords).",
     )
     tests: list[Test] | None = option(
-        None,
         metavar="NAME,…",
         commas=True,
         help="Numbers per document that groups are tested on: words, ttr, mtld, hdd, entropy, "
@@ -102,7 +100,6 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Workers):
         "measured).",
     )
     rate: list[tuple[str, re.Pattern[str]]] | None = option(
-        None,
         metavar="NAME=REGEX",
         parse=_named_pattern,
         help="Matches of this pattern (Python's re; (?i) ignores case) per 1,000 words, with a 95 "
@@ -114,16 +111,14 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Workers):
         help="Words, phrases and openings of sentences that tell each further group from the first.",
     )
     tokenizer: str | None = option(
-        None,
         metavar="MODEL",
         help="Count the tokens of this tokenizer (builtin, a directory or a Hub id): lengths, "
         "frequencies, over-represented tokens.",
     )
     vector_field: str | None = option(
-        None, metavar="FIELD", help="Semantic diversity of the vectors in this field."
+        metavar="FIELD", help="Semantic diversity of the vectors in this field."
     )
     vector_model: str | None = option(
-        None,
         metavar="NAME",
         help="Take the vectors from this model instead (builtin, a directory or a Hub id): the "
         "mean of its last hidden states over the text [ours]. A drawn text that its tokenizer fails at is a "
@@ -152,7 +147,6 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Workers):
         "the type-token ratio take all.",
     )
     match_words: int | None = option(
-        None,
         metavar="N|min",
         parse=_words_or_min,
         help="Take Heaps' law, type-token ratio, MTLD, HD-D and n-grams over the first N words of "

@@ -70,7 +70,6 @@ class Options(FileFormat, Picture, Report):
     """Options of ``synth table``."""
 
     files: list[str] | None = operand(
-        None,
         metavar="REPORT",
         help="Reports, by a pattern ('runs/{share}-{seed}.json', quoted: each name in braces is "
         "one or more characters other than / and becomes a field of the row, a number if all its "
@@ -79,7 +78,6 @@ class Options(FileFormat, Picture, Report):
         "- is stdin.",
     )
     take: list[Any] | None = option(
-        None,
         metavar="NAME=PATH",
         parse=_take,
         help="A number of each report, under a name: a.b.c, names with special characters in "
@@ -88,19 +86,16 @@ class Options(FileFormat, Picture, Report):
         "Default: of records, all fields that hold numbers.",
     )
     by: list[str] | None = option(
-        None,
         metavar="FIELD,…",
         commas=True,
         help="The rows of the table (default: all fields that are neither taken nor --over).",
     )
     over: list[str] | None = option(
-        None,
         metavar="FIELD,…",
         commas=True,
         help="Repetitions to average over (default: seed, where rows have it).",
     )
     claim: list[Any] | None = option(
-        None,
         metavar="'TEXT: EXPRESSION'",
         parse=_claim,
         help="Judge a chain of comparisons (< > <= >=) between cells NAME[field=value,…], with + - "
@@ -108,7 +103,6 @@ class Options(FileFormat, Picture, Report):
         "[ours]. Repeatable.",
     )
     floor: list[Any] | None = option(
-        None,
         metavar="NAME=FLOOR|NAME>NUMBER",
         parse=_floor,
         help="Judge a claim about NAME only if NAME is below the value FLOOR in each of its runs, as for "
@@ -116,16 +110,14 @@ class Options(FileFormat, Picture, Report):
         "NAME over its runs is above NUMBER, the score of guessing: accuracy>0.25. Repeatable.",
     )
     untested: str | None = option(
-        None, metavar="REASON", help="Judge no claims, for this reason; show only differences."
+        metavar="REASON", help="Judge no claims, for this reason; show only differences."
     )
     columns: list[str] | None = option(
-        None,
         metavar="NAME,…",
         commas=True,
         help="Values that the table shows at a terminal and in Markdown (default: all).",
     )
     pivot: str | None = option(
-        None,
         metavar="FIELD",
         help="Show the values of a field of --by beside each other, a column each.",
     )
@@ -134,7 +126,6 @@ class Options(FileFormat, Picture, Report):
     )
     markdown: str | None = output_file(help="Write the tables as Markdown too.")
     section: str | None = option(
-        None,
         metavar="NAME",
         help="With --markdown: replace the part of that file between the lines <!-- NAME --> and "
         "<!-- /NAME -->.",
