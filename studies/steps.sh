@@ -31,7 +31,8 @@ Options of every study:
                      one's part of the cores.
   --set NAME=VALUE   One setting of the scale, as --dry-run lists them; repeatable.
   --dry-run          List the settings and the steps, what is done, and what the rest costs.
-  --rows DIR         Only make the tables, from rows that an earlier run wrote there, of its scale.
+  --rows DIR         Only make the tables, from rows that an earlier run wrote there, of its scale; with
+                     --readme nothing else is kept, unless --work names a directory.
   --readme FILE      Write the tables into this file, between its markers (default WORK/README.md).
 END
 }
@@ -88,6 +89,11 @@ options() {
     # Hundreds of starts: they are quick under `synth warm`, which runs this script again.
     if [ -z "${STUDY_IS_WARM:-}$dry_run$rows" ] && [ "$(uname)" = Linux ]; then
         STUDY_IS_WARM=1 exec synth warm bash "$0" ${words[@]+"${words[@]}"}
+    fi
+    # Of tables for a given file nothing else is read later.
+    if [ -z "$work" ] && [ -n "$rows" ] && [ -n "$readme" ]; then
+        work=$(mktemp -d)
+        trap 'ended; rm -rf -- "$work"' EXIT
     fi
     work=${work:-$study-$scale}
     mkdir -p "$work/.steps" "$work/rows"

@@ -7,6 +7,7 @@ weights: their probabilities then run from near 0 to near 1, as those of a train
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
+from synthtools.environment import user_cache
 from synthtools.warm.client import surroundings
 
 if TYPE_CHECKING:
@@ -34,6 +36,29 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # lm_eval sets it when it is imported. The warm process takes no start from another environment than its own:
 # everything that ran later in that worker would start cold, in seconds instead of tenths.
 os.environ.setdefault("HF_XET_HIGH_PERFORMANCE", "1")
+
+
+def _cache_of_tests() -> tempfile.TemporaryDirectory[str] | None:
+    """A cache directory for all that the tests start: no token count of theirs remains in the user's.
+
+    What others keep in the user's is linked (fonts), and so are converted weights, which take long to make.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the process that started it has made one
+        return None
+    user = user_cache("models").parent
+    (user / "models").mkdir(parents=True, exist_ok=True)
+    folder = tempfile.TemporaryDirectory(prefix="synth-tests-")
+    own = Path(folder.name, user.name)
+    own.mkdir()
+    (own / "models").symlink_to(user / "models")
+    for path in user.parent.iterdir():
+        if path != user:
+            (own.parent / path.name).symlink_to(path)
+    os.environ["XDG_CACHE_HOME"] = folder.name
+    return folder
+
+
+_CACHE = _cache_of_tests()
 
 # A busy machine is no failure.
 # The same examples at every run: a failure belongs to the change that brought it.

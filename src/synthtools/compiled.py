@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from synthtools.environment import user_cache
+
 
 def _without_scipy() -> Any:
     """numba, which looks for scipy's linear algebra: half a second for what no kernel asks for."""
@@ -113,13 +115,11 @@ def _directory() -> str | None:
     digest = hashlib.sha256()
     for path in sorted(path for names in _SOURCES for path in _HERE.glob(names)):
         digest.update(path.read_bytes())
-    user = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    places = [config.CACHE_DIR] if config.CACHE_DIR else [
-        os.path.join(_HERE, "__pycache__"),
-        os.path.join(user, "synthtools"),
-    ]  # fmt: skip
-    for place in places:
-        directory = os.path.join(place, f"kernels-{digest.hexdigest()[:16]}")
+    name = f"kernels-{digest.hexdigest()[:16]}"
+    for place in (
+        [config.CACHE_DIR] if config.CACHE_DIR else [_HERE / "__pycache__", user_cache("")]
+    ):
+        directory = os.path.join(place, name)
         try:
             os.makedirs(directory, exist_ok=True)
             with tempfile.TemporaryFile(dir=directory):

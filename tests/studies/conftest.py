@@ -23,11 +23,13 @@ def environment(tmp_path_factory):
 
 @pytest.fixture
 def study(environment, tmp_path):
-    """Runs a study; with what it printed on stderr."""
+    """Runs a study in an empty directory; with what it printed on stderr."""
 
     def run(name, *words, timeout=600):
+        work = [] if "--rows" in words else ["--work", tmp_path / name]
         done = subprocess.run(
-            [STUDIES / name / f"{name}.sh", "--work", tmp_path / name, *map(str, words)],
+            [STUDIES / name / f"{name}.sh", *work, *map(str, words)],
+            cwd=tmp_path,
             env=environment,
             capture_output=True,
             text=True,

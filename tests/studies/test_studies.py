@@ -83,6 +83,7 @@ def test_the_tables_of_the_readme_are_those_of_the_rows(name, study, tmp_path):
     study(name, "--rows", STUDIES / name / "rows", "--readme", readme)
     for part in names:
         assert section(readme.read_text(), part) == section(there, part)
+    assert not [path.name for path in tmp_path.iterdir() if path.is_dir()]
 
 
 @pytest.mark.parametrize("scale", ["toy", "small", "paper"])

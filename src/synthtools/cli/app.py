@@ -197,9 +197,18 @@ def _wrong_usage(error: Any) -> int:
     if type(error).__name__ == "NoSuchOption" and context:
         from difflib import get_close_matches
 
-        known = [one for parameter in context.command.params for one in parameter.opts]
+        tool = context.command
+        known = [one for parameter in tool.params for one in parameter.opts]
         close = get_close_matches(name, [one for one in known if one.startswith("--")], 3, 0.6)
-        text = f"no option {name}" + (f"; near it: {', '.join(close)}" if close else "")
+        meant = "model" if name == "-m" else name.strip("-").replace("-", "_")
+        own = next((one for one in tool.params if one.name == meant), None)
+        if own is None:
+            near = f"near it: {', '.join(close)}" if close else ""
+        elif own.param_type_name == "argument":
+            near = f"{own.metavar} is an operand: {path} {own.metavar}"
+        else:
+            near = f"it is called {own.opts[0]}"
+        text = f"no option {name}" + (f"; {near}" if near else "")
     elif type(error).__name__ == "MissingParameter":
         long = [name for name in error.param.opts if name.startswith("--")]
         text = f"{(long or [error.param.metavar])[0]} is missing: {error.param.help}"
