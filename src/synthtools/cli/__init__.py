@@ -4,6 +4,7 @@
 - ``commands``: a tool's options as a command, its help in sections
 - ``tool_descriptions``: tools and options for programs, as JSON
 - ``parameters``: an option's names, help, parsing and bounds, from a field of ``Options``
+- ``kinds``: kinds of option values that several tools share
 - ``options``: shared options, in groups that a tool's ``Options`` inherit
 - ``model_options``: shared options for language models
 - ``text_shape``: the text field of chats and instructions

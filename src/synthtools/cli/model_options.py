@@ -8,7 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from synthtools.cli import quantities
+from synthtools.cli.kinds import (
+    ByteSize,
+    Context,
+    FolderName,
+    ModelId,
+    Name,
+    Natural,
+    Positive,
+    Revision,
+    Url,
+)
 from synthtools.cli.parameters import Group, option
 from synthtools.errors import UsageError
 from synthtools.redaction import key_in_file
@@ -34,11 +44,10 @@ class Cached(Group):
     """The cache of answers and scores."""
 
     group = "Model"
-    cache: str | None = option(
-        metavar="DIR",
+    cache: FolderName | None = option(
         help="Keep what the model says in this directory, and do not ask for what it holds. Known by "
         "the model (its files, or its name on a server), how it is run, sampling, seed and prompt; "
-        "shared by runs, also at once. Does not change results; --budget does not count it.",
+        "shared by runs, also at once. Does not change results; --budget does not count it."
     )
 
     def opened_cache(self) -> ValueCache | None:
@@ -57,17 +66,16 @@ class LoadedModel(Group):
         ray: str | None
 
     group = "Model"
-    model: str = option(
+    model: ModelId = option(
         "builtin",
         "-m",
-        metavar="MODEL",
         help="The language model: builtin, smollm2, a directory, a Hub id, or a GGUF file "
         "(FILE.gguf, REPO:FILE.gguf). Pickle weights are never loaded; code from a model's "
         "repository is never run.",
     )
-    revision: str | None = option(metavar="REV", help="Commit, tag or branch of a Hub model.")
-    tokenizer: str | None = option(
-        metavar="MODEL", help="Use the tokenizer of this model (default: the model's own)."
+    revision: Revision | None = option(help="Commit, tag or branch of a Hub model.")
+    tokenizer: ModelId | None = option(
+        help="Use the tokenizer of this model (default: the model's own)."
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
         "auto",
@@ -75,11 +83,9 @@ class LoadedModel(Group):
         "layer is always float32. A CPU with bfloat16 instructions (avx512_bf16, amx_bf16) is "
         "twice as fast in bfloat16; a document's perplexity then differs by 0.2 %.",
     )
-    context: int | None = option(
-        metavar="TOKENS",
-        min=2,
+    context: Context | None = option(
         help="Context length in tokens (default: the model's own). Longer documents are processed "
-        "in overlapping windows.",
+        "in overlapping windows."
     )
     bos: Bos = option(
         "auto",
@@ -93,10 +99,8 @@ class LoadedModel(Group):
         help="Where the model runs: auto, cpu, or GPUs by number (0,1): a copy on each (torch), or "
         "one model across them (vLLM).",
     )
-    batch_tokens: int | None = option(
-        metavar="N",
-        min=1,
-        help="Tokens per batch (default: as many as free memory allows). Does not change results.",
+    batch_tokens: Positive | None = option(
+        help="Tokens per batch (default: as many as free memory allows). Does not change results."
     )
 
     def settings(self, name: str | None = None) -> ModelSettings:
@@ -147,12 +151,11 @@ class LocalModel(LoadedModel):
 class VectorModel(LocalModel):
     """The model for vectors; also as ``--vector-model``, as in other tools."""
 
-    model: str = option(
+    model: ModelId = option(
         "builtin",
         "--model",
         "-m",
         "--vector-model",
-        metavar="MODEL",
         help="Model whose hidden states are the vectors: builtin, a directory, or a Hub id; a "
         "causal language model or a sentence encoder (in the layout of sentence-transformers, or "
         "of the BERT family).",
@@ -170,25 +173,19 @@ class Traffic(Group):
         help="Send the key in this file, instead of OPENAI_API_KEY's, to the servers that are named. It "
         "must be yours alone to read (chmod 600).",
     )
-    requests: int | None = option(
-        metavar="N",
-        min=1,
+    requests: Positive | None = option(
         help="Concurrent requests to all servers together (default: 64 answers, 16 texts that are "
-        "scored).",
+        "scored)."
     )
-    tokens_in_flight: int | None = option(
-        metavar="N",
-        min=1,
-        help="Maximum tokens of prompts (estimated from their bytes) and answers in flight.",
+    tokens_in_flight: Positive | None = option(
+        help="Maximum tokens of prompts (estimated from their bytes) and answers in flight."
     )
-    requests_per_minute: int | None = option(
-        metavar="N", min=1, help="Maximum requests a minute, evenly spread, to all servers."
+    requests_per_minute: Positive | None = option(
+        help="Maximum requests a minute, evenly spread, to all servers."
     )
-    tokens_per_minute: int | None = option(
-        metavar="N",
-        min=1,
+    tokens_per_minute: Positive | None = option(
         help="Maximum tokens a minute, likewise: of prompts (estimated), and of the longest answer for "
-        "each.",
+        "each."
     )
     timeout: float = option(600.0, metavar="SECONDS", min=0.1, help="Time limit of a request.")
     patience: float = option(
@@ -223,20 +220,16 @@ class Engine(LoadedModel, Traffic):
         help="What runs the model. auto: the server if one is given, vLLM if it is installed and "
         "there is a GPU, else torch.",
     )
-    server: str | None = option(
-        metavar="URL",
-        help="An OpenAI-compatible server of vLLM, such as http://127.0.0.1:8000.",
+    server: Url | None = option(
+        help="An OpenAI-compatible server of vLLM, such as http://127.0.0.1:8000."
     )
-    answers_as: str | None = option(
-        metavar="NAME",
+    answers_as: Name | None = option(
         help="Another model name that the server may answer under, such as 'gpt-4o-*' (* and ? are "
-        "wildcards). Answers of any other model are refused.",
+        "wildcards). Answers of any other model are refused."
     )
-    kv_cache: int | None = option(
-        metavar="SIZE",
-        parse=quantities.size_in_bytes,
+    kv_cache: ByteSize | None = option(
         help="Size of vLLM's key-value cache (1GB): small by default, so that two tools in a pipe "
-        "can share a GPU.",
+        "can share a GPU."
     )
 
     def settings(self, name: str | None = None) -> ModelSettings:
@@ -267,10 +260,9 @@ class Model(Engine, LocalModel):
 class Models(Model):
     """Like ``Model``, with several models to compare."""
 
-    model: list[str] | None = option(  # type: ignore[assignment]
+    model: list[ModelId] | None = option(  # type: ignore[assignment]
         None,
         "-m",
-        metavar="MODEL",
         help="The language model: builtin (the default), smollm2, a directory, a Hub id, or a GGUF "
         "file; with --compare, two or more to compare. Pickle weights are never loaded; code from "
         "a model's repository is never run.",
@@ -290,13 +282,9 @@ class JudgeReplies(Group):
     """How a judge is asked."""
 
     group = "Answers and judges"
-    judge_tokens: int = option(
-        512, metavar="N", min=1, help="Maximum length of a judge's reply, in tokens."
-    )
-    judge_retries: int = option(
+    judge_tokens: Positive = option(512, help="Maximum length of a judge's reply, in tokens.")
+    judge_retries: Natural = option(
         2,
-        metavar="N",
-        min=0,
         max=100,
         help="How often to ask a judge again when its reply has no verdict [ours]. What "
         "remains unreadable is counted, and in synth eval left out for all models alike.",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from synthtools.cli import quantities
+from synthtools.cli.kinds import FieldName, FileName, InputShard, Natural, PathName, Positive
 from synthtools.cli.parameters import (
     Group,
     Parameter,
@@ -55,7 +56,7 @@ class FileFormat(Group):
     input_format: Literal["jsonl", "json", "csv", "tsv", "text"] | None = option(
         help="Format of input that is neither Parquet nor Arrow (default: by the suffix .csv, .tsv, "
         ".txt or .md, else jsonl, or json where it begins with [). json is one array of records; csv "
-        "and tsv have a header, their values are text; text is one record a file, with its path.",
+        "and tsv have a header, their values are text; text is one record a file, with its path."
     )
     encoding: str | None = option(
         metavar="NAME",
@@ -63,7 +64,7 @@ class FileFormat(Group):
         help="Encoding of text input (default: UTF-8): cp1252, utf-16, …",
     )
     split: Literal["lines", "paragraphs"] | None = option(
-        help="Make each line, or each paragraph (separated by blank lines), of plain text a record.",
+        help="Make each line, or each paragraph (separated by blank lines), of plain text a record."
     )
 
     def input_files(self) -> InputFormat:
@@ -81,7 +82,7 @@ class BadRecords(Group):
     )
     rejects: str | None = output_file(
         help="Write bad records to this file (with --on-error skip): JSONL with file, line, reason "
-        "and the raw record. Without it they are reported on stderr.",
+        "and the raw record. Without it they are reported on stderr."
     )
     quiet: bool = option(False, "-q", help="Show no progress bar and no remarks on stderr.")
 
@@ -96,19 +97,15 @@ class Inputs(BadRecords, FileFormat):
     """Inputs of records."""
 
     group = "Input"
-    files: list[str] | None = operand(
-        metavar="FILE",
+    files: list[FileName] | None = operand(
         help="Files or directories of records: JSONL, Parquet, Arrow, CSV, TSV, a JSON array, plain "
         "text, recognized by content and suffix; text also as gzip or zstd. - or no FILE reads "
         "stdin; builtin:topics is the Python documentation, builtin:sample text of people and of a "
         "model on 24 of its topics; URLs (s3://, gs://, hf://, single files "
-        "by https://) need [remote].",
+        "by https://) need [remote]."
     )
-    shard: quantities.InputPart | None = option(
-        metavar="I/N",
-        parse=quantities.part,
-        help="Read only the I-th of N contiguous groups of input files (for Slurm or GNU "
-        "parallel).",
+    shard: InputShard | None = option(
+        help="Read only the I-th of N contiguous groups of input files (for Slurm or GNU parallel)."
     )
 
 
@@ -118,7 +115,7 @@ class Picture(Group):
 
     group = "Output"
     plot: str | None = output_file(
-        help="Draw the report as a PNG or SVG figure (needs [plot]); synth plot can do this later.",
+        help="Draw the report as a PNG or SVG figure (needs [plot]); synth plot can do this later."
     )
 
     def check(self) -> None:
@@ -134,9 +131,8 @@ class TextField(FileFormat):
     """The field with the text."""
 
     group = "Input"
-    text_field: str = option(
+    text_field: FieldName = option(
         "text",
-        metavar="FIELD",
         help="The field that holds the text. Every option that names a field also takes a path: "
         "meta.source, messages[-1].content, messages[role=user].content.",
     )
@@ -148,7 +144,7 @@ class ReportFile(Group):
 
     group = "Output"
     report: str | None = output_file(
-        help="Write a JSON report of the run to this file: results, arguments, inputs, versions.",
+        help="Write a JSON report of the run to this file: results, arguments, inputs, versions."
     )
 
 
@@ -175,10 +171,9 @@ class Output(ReportFile):
     """The output of records."""
 
     group = "Output"
-    output: str | None = option(
+    output: PathName | None = option(
         None,
         "-o",
-        metavar="PATH",
         help="Write to this path instead of stdout. The suffix sets the format: .jsonl, .parquet, "
         ".arrow, .csv, .tsv (nested values are JSON in them); of text also .gz and .zst. A directory "
         "(DIR/) gets shards part-00000.…; either may be a URL.",
@@ -229,10 +224,8 @@ class Seed(Group):
     """The random seed."""
 
     group = "Run"
-    seed: int = option(
+    seed: Natural = option(
         0,
-        metavar="N",
-        min=0,
         help="Random seed. A draw depends on the seed, the record (its id, else its text) and the "
         "position, not on file layout, batches or devices.",
     )
@@ -244,9 +237,7 @@ class Jobs(Group):
 
     group = "Run"
     ray: ClassVar[str | None] = None
-    jobs: int | None = option(
-        None, "-j", metavar="N", min=1, help="CPU cores to use (default: all)."
-    )
+    jobs: Positive | None = option(None, "-j", help="CPU cores to use (default: all).")
 
     def workers(self) -> int:
         """Number of cores to use."""

@@ -58,6 +58,28 @@ class Option:
         return "" if self.max is None else f"at most {self.max:,}"
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What an annotation ``Annotated[type, Kind(…)]`` gives an option that does not set it itself; several values
+    separated by commas have the placeholder ``METAVAR,…``."""
+
+    metavar: str
+    parse: Callable[[str], Any] | None = None
+    min: float | None = None
+    max: float | None = None
+
+    def completed(self, option: Option) -> Option:
+        """The option with what it leaves open."""
+        several = ",…" if option.commas and self.parse is None else ""
+        return dataclasses.replace(
+            option,
+            metavar=option.metavar or self.metavar + several,
+            parse=option.parse or self.parse,
+            min=self.min if option.min is None else option.min,
+            max=self.max if option.max is None else option.max,
+        )
+
+
 def option(default: Any = None, *flags: str, help: str, **more: Any) -> Any:  # noqa: A002 (what Typer calls it)
     """An option; a default of ``...`` for a required one."""
     return _field(default, Option(flags, help, **more))
@@ -68,9 +90,9 @@ def output_file(*, help: str) -> Any:  # noqa: A002
     return _field(None, Option((), help, "FILE", writes=True))
 
 
-def operand(default: Any = None, *, metavar: str, help: str, **more: Any) -> Any:  # noqa: A002
+def operand(default: Any = None, *, help: str, **more: Any) -> Any:  # noqa: A002
     """A positional argument."""
-    return _field(default, Option((), help, metavar, show_default=False, named=False, **more))
+    return _field(default, Option((), help, show_default=False, named=False, **more))
 
 
 def _field(default: Any, option: Option) -> Any:
@@ -194,7 +216,7 @@ def parameters(options: type) -> tuple[Parameter, ...]:
 
     A group is a base class that has a ``group``: the heading of its options in the help.
     """
-    hints = typing.get_type_hints(options)
+    hints = typing.get_type_hints(options, include_extras=True)
     fields = {field.name: field for field in dataclasses.fields(options)}
     by_name: dict[str, Parameter] = {}
     for owner in options.__mro__:
@@ -214,6 +236,9 @@ def _parameter(field: dataclasses.Field[Any], hint: Any, group: str | None) -> P
     many = typing.get_origin(kind) in (list, tuple)
     if many:
         kind = typing.get_args(kind)[0]
+    if typing.get_origin(kind) is typing.Annotated:
+        kind, given = typing.get_args(kind)
+        option = given.completed(option)
     choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
     kind = str if choices else kind
     return Parameter(field.name, option, kind, choices, many, field.default, group)

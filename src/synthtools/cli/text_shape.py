@@ -25,7 +25,7 @@ class ShapedText(TextField):
     shape: ShapeName | None = option(
         help="The text is the answer of records of this shape: its last message, its output, completion, "
         "response or answer. By default the first record shows the shape by its fields, unless it has "
-        "a field text. With --text-field the field is named instead.",
+        "a field text. With --text-field the field is named instead."
     )
 
     def check(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from synthtools.cli.kinds import FolderName, ModelId, Natural, PathName, Positive, Resamples
 from synthtools.cli.model_options import Model
 from synthtools.cli.options import BadRecords, Jobs, Picture, Report, Seed, TextField
 from synthtools.cli.parameters import operand, option
@@ -22,31 +23,25 @@ SETS = ("forget", "holdout", "retain", "neutral", "paraphrases")
 class Options(Model, BadRecords, TextField, Conversations, Report, Picture, Seed, Jobs):
     """Options of ``synth audit``."""
 
-    model: list[str] | None = operand(  # type: ignore[assignment]
-        metavar="MODEL", help="The models to audit: builtin, directories or Hub ids."
+    model: list[ModelId] | None = operand(  # type: ignore[assignment]
+        help="The models to audit: builtin, directories or Hub ids."
     )
-    forget: str | None = option(
-        metavar="PATH",
+    forget: PathName | None = option(
         help="The texts to forget: records with a text, a prompt and a response, or messages, of which "
-        "the last answer counts.",
+        "the last answer counts."
     )
-    holdout: str | None = option(
-        metavar="PATH", help="Records of the same kind that no model was trained on."
+    holdout: PathName | None = option(help="Records of the same kind that no model was trained on.")
+    retain: PathName | None = option(
+        help="Records that the model should still know, for their perplexity."
     )
-    retain: str | None = option(
-        metavar="PATH", help="Records that the model should still know, for their perplexity."
+    neutral: PathName | None = option(
+        help="Records on which drift is measured (default: --retain)."
     )
-    neutral: str | None = option(
-        metavar="PATH", help="Records on which drift is measured (default: --retain)."
+    paraphrases: PathName | None = option(
+        help="Records with the id of a text to forget and another wording of its prompt."
     )
-    paraphrases: str | None = option(
-        metavar="PATH",
-        help="Records with the id of a text to forget and another wording of its prompt.",
-    )
-    base: str | None = option(metavar="MODEL", help="The model before unlearning.")
-    retrained: str | None = option(
-        metavar="MODEL", help="A model that was trained without the texts."
-    )
+    base: ModelId | None = option(help="The model before unlearning.")
+    retrained: ModelId | None = option(help="A model that was trained without the texts.")
     chat_template: Literal["auto", "always", "never"] = option(
         "auto",
         help="Put a prompt and a response by each model's chat template, as synth train --sft does; "
@@ -61,15 +56,11 @@ class Options(Model, BadRecords, TextField, Conversations, Report, Picture, Seed
         help="Utility on tasks: a suite of synth eval that needs no judge (synth eval --list), or a "
         "group of them; repeatable.",
     )
-    data: str | None = option(
-        metavar="DIR", help="Directory of the suites' data, as in synth eval."
-    )
+    data: FolderName | None = option(help="Directory of the suites' data, as in synth eval.")
     limit: int = option(
         200, metavar="N", min=2, help="Only the first N records of each file, items of each suite."
     )
-    words: int = option(
-        32, metavar="N", min=1, help="Words of a continuation that are compared [ours]."
-    )
+    words: Positive = option(32, help="Words of a continuation that are compared [ours].")
     bits: list[int] | None = option(
         metavar="B,B",
         commas=True,
@@ -77,24 +68,17 @@ class Options(Model, BadRecords, TextField, Conversations, Report, Picture, Seed
         max=8,
         help="Widths that weights are rounded to (default: 8,4).",
     )
-    relearn_texts: int = option(
-        8,
-        metavar="N",
-        min=1,
-        help="Texts that the model learns again, and as many of the holdout [ours].",
+    relearn_texts: Positive = option(
+        8, help="Texts that the model learns again, and as many of the holdout [ours]."
     )
-    relearn_steps: int = option(
-        16, metavar="N", min=0, help="Steps that it has for that [ours]; 0: leave it out."
-    )
+    relearn_steps: Natural = option(16, help="Steps that it has for that [ours]; 0: leave it out.")
     relearn_lr: float | None = option(
         metavar="RATE",
         min=1e-9,
         help="Learning rate of these (default: the highest of 1e-3, 5e-4, 2e-4, … 1e-5 at which half "
         "the steps do not halve the base's loss on the holdout) [ours].",
     )
-    bootstrap: int = option(
-        1000, metavar="B", min=0, max=100_000, help="Resamples for the intervals; 0 for none."
-    )
+    bootstrap: Resamples = option(1000, help="Resamples for the intervals; 0 for none.")
 
     def check(self) -> None:
         super().check()

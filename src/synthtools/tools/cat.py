@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from synthtools.cli.kinds import FieldName, Natural
 from synthtools.cli.options import Inputs, Output, TextField
 from synthtools.cli.parameters import option
 from synthtools.errors import UsageError
@@ -65,7 +66,7 @@ class Options(Inputs, TextField, Output):
     lines_only: ClassVar[bool] = True
 
     count: bool = option(False, help="Print only the number of records.")
-    head: int | None = option(None, "-n", metavar="N", min=0, help="Stop after N records.")
+    head: Natural | None = option(None, "-n", help="Stop after N records.")
     where: list[Any] | None = option(
         metavar="EXPR",
         parse=_condition,
@@ -94,10 +95,10 @@ class Options(Inputs, TextField, Output):
         help="Convert chats and instructions to this shape, whichever of them a record has: "
         "messages (OpenAI), conversations (ShareGPT), instruction and output (Alpaca; input is "
         "joined to the instruction by an empty line), … A conversation of several turns fits into "
-        "the first two only; a record that does not fit is a bad record.",
+        "the first two only; a record that does not fit is a bad record."
     )
-    select: list[str] | None = option(
-        metavar="FIELD,…", commas=True, help="Keep only these fields, in this order."
+    select: list[FieldName] | None = option(
+        commas=True, help="Keep only these fields, in this order."
     )
 
     def prints_report(self) -> bool:

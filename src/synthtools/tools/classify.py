@@ -21,10 +21,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from synthtools.cli import quantities
+from synthtools.cli.kinds import Buckets, Count, FileContent, LabelledPath, NgramLength
 from synthtools.cli.options import Inputs, Json, Output, Picture, TextField, Workers
 from synthtools.cli.parameters import option, output_file
-from synthtools.cli.quantities import NamedPath
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,28 +41,20 @@ class Options(Inputs, TextField, Output, Json, Picture, Workers):
 
     without_inputs: ClassVar[bool] = True
 
-    class_: list[NamedPath] | None = option(
-        metavar="NAME=PATH",
-        parse=quantities.named_path,
-        help="Training records of a class, a file or directory; repeatable.",
+    class_: list[LabelledPath] | None = option(
+        help="Training records of a class, a file or directory; repeatable."
     )
-    classifier: str | None = option(
-        metavar="FILE",
-        parse=quantities.NamedContent,
-        help="Label records with a classifier that --save wrote.",
+    classifier: FileContent | None = option(
+        help="Label records with a classifier that --save wrote."
     )
     save: str | None = output_file(help="Save the classifier in this file (safetensors).")
     score_of: str | None = option(
         metavar="CLASS", help="The class whose probability is the score (default: the first)."
     )
-    n: list[int] | None = option(
-        metavar="N,…",
-        commas=True,
-        min=1,
-        max=100,
-        help="Lengths of the n-grams, in tokens (default: 1,2).",
+    n: list[NgramLength] | None = option(
+        commas=True, help="Lengths of the n-grams, in tokens (default: 1,2)."
     )
-    buckets: int = option(262_144, metavar="B", min=2, help="Number of hash buckets.")
+    buckets: Buckets = option(262_144, help="Number of hash buckets.")
     l2: float = option(
         1.0, metavar="L", min=0, help="Penalty on the weights: L/2 times the sum of their squares."
     )
@@ -77,12 +68,8 @@ class Options(Inputs, TextField, Output, Json, Picture, Workers):
         max=0.9,
         help="Share of each class that is held out for testing.",
     )
-    most: int = option(
-        100_000,
-        metavar="N",
-        parse=quantities.count,
-        min=1,
-        help="Train on at most N records of each class, sampled by the hash of their text.",
+    most: Count = option(
+        100_000, help="Train on at most N records of each class, sampled by the hash of their text."
     )
 
     def check(self) -> None:

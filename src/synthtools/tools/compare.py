@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synthtools.cli.kinds import FieldName, FileName, ModelId
 from synthtools.cli.model_options import LoadedModel, Model
 from synthtools.cli.options import Inputs, Jobs, Picture, Report, Seed
 from synthtools.cli.parameters import option
@@ -67,10 +68,9 @@ def _condition(text: str) -> Any:
 class Options(Inputs, ShapedText, Report, Picture, Seed, Model, Jobs):
     """Options of ``synth compare``."""
 
-    output: str | None = option(
+    output: FileName | None = option(
         None,
         "-o",
-        metavar="FILE",
         help="Write the page to this file (.html): one file that loads nothing (needs [plot]).",
     )
     force: bool = option(False, help="Overwrite an existing page.")
@@ -79,9 +79,8 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Model, Jobs):
         help="Continue an interrupted run of the same arguments and inputs with the scores that it kept "
         "(beside FILE in .FILE.scores.jsonl).",
     )
-    reference: str | None = option(
-        metavar="FILE",
-        help="The input that the others are compared with (default: the first).",
+    reference: FileName | None = option(
+        help="The input that the others are compared with (default: the first)."
     )
     sample: int | None = option(
         metavar="N",
@@ -93,16 +92,14 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Model, Jobs):
     max_tokens: int = option(
         256, metavar="N", min=16, help="Score and embed the first N tokens of a document."
     )
-    vector_model: str = option(
+    vector_model: ModelId = option(
         "words",
-        metavar="MODEL",
         help="Where vectors come from: words (latent semantic analysis of the first 300 words of 1,000 "
         "documents of each corpus) or the hidden states of a model over what is scored (see synth embed).",
     )
-    prompt_field: str | None = option(
-        metavar="FIELD",
+    prompt_field: FieldName | None = option(
         help="Field that identifies the prompt of a document: the classifier is never tested on a prompt "
-        "that it was trained on. Equal ids count as one prompt anyway.",
+        "that it was trained on. Equal ids count as one prompt anyway."
     )
     fail_if: list[Any] | None = option(
         metavar="NAME OP NUMBER",

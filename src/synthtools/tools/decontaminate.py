@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from synthtools.cli.kinds import FieldName, FolderName, PathName
 from synthtools.cli.options import Inputs, Output, Picture, TextField, Workers
 from synthtools.cli.parameters import option
 from synthtools.errors import RecordError, SynthError, UsageError
@@ -48,24 +49,18 @@ class Options(Inputs, TextField, Output, Picture, Workers):
         help="A file or directory of benchmark items, or a task of lm-evaluation-harness whose data "
         "is on disk (needs [eval]); repeatable.",
     )
-    task_files: str | None = option(
-        metavar="DIR",
+    task_files: FolderName | None = option(
         help="Task definitions of lm-evaluation-harness (YAML) for --benchmark lm-eval:TASK, instead "
-        "of those installed.",
+        "of those installed."
     )
-    item_fields: list[str] | None = option(
-        metavar="FIELD,…",
+    item_fields: list[FieldName] | None = option(
         commas=True,
         help="The fields that hold an item's text; those that an item lacks are ignored (default: "
         "prompt, question, context, passage, choices, answer, response, solution, text).",
     )
     ngram: int = option(13, metavar="N", min=2, max=100, help="Length of the n-grams, in words.")
     min_score: float = option(
-        0.2,
-        metavar="S",
-        min=0,
-        max=1,
-        help="The score from which a record holds an item.",
+        0.2, metavar="S", min=0, max=1, help="The score from which a record holds an item."
     )
     min_run: int = option(
         0, metavar="WORDS", min=0, help="Also require a common run of so many words."
@@ -76,10 +71,9 @@ class Options(Inputs, TextField, Output, Picture, Workers):
         "nothing: then all records get contamination (the score) and contaminated_by (the item's "
         "file:line).",
     )
-    removed: str | None = option(
-        metavar="PATH",
+    removed: PathName | None = option(
         help="Write the records that hold an item to this file or directory, unchanged but for "
-        "these two fields.",
+        "these two fields."
     )
 
     def check(self) -> None:

@@ -31,6 +31,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from synthtools.cli.kinds import FieldName, Jaccard, Natural, PathName
 from synthtools.cli.options import Inputs, Output, Picture, Workers
 from synthtools.cli.parameters import option
 from synthtools.cli.text_shape import ShapedText
@@ -61,10 +62,9 @@ class Options(Inputs, ShapedText, Output, Picture, Workers):
 
     exact: bool = option(False, help="Find equal texts (the default).")
     near: bool = option(False, help="Find near-duplicates (MinHash-LSH).")
-    against: list[str] | None = option(
-        metavar="PATH",
+    against: list[PathName] | None = option(
         help="Also remove records that repeat one of this file or directory, which is only read; "
-        "repeatable.",
+        "repeatable."
     )
     keep: str = option(
         "first",
@@ -78,10 +78,9 @@ class Options(Inputs, ShapedText, Output, Picture, Workers):
         help="Remove nothing; add to every record cluster (the number of its cluster's first text) "
         "and cluster_size.",
     )
-    removed: str | None = option(
-        metavar="PATH",
+    removed: PathName | None = option(
         help="Write the removed records to this file or directory, each with cluster, duplicate_of "
-        "(file:line of the kept record), reason and, for near-duplicates, similarity to it.",
+        "(file:line of the kept record), reason and, for near-duplicates, similarity to it."
     )
     index: str | None = option(
         metavar="DIR|URL",
@@ -92,38 +91,32 @@ class Options(Inputs, ShapedText, Output, Picture, Workers):
     unit: Literal["record", "paragraph", "line"] = option(
         "record", help="What is compared and removed: whole records, or their paragraphs or lines."
     )
-    min_length: int | None = option(
-        metavar="N",
-        min=0,
-        help="Ignore paragraphs or lines of fewer characters (default 0).",
+    min_length: Natural | None = option(
+        help="Ignore paragraphs or lines of fewer characters (default 0)."
     )
     normalize: bool = option(
         False,
         help="Compare only the words (letters, digits, _): case, spacing and punctuation do not "
         "matter.",
     )
-    field: str | None = option(
-        metavar="FIELD",
-        help="Compare the values of this field, not the texts; records without it are kept.",
+    field: FieldName | None = option(
+        help="Compare the values of this field, not the texts; records without it are kept."
     )
-    similarity: float | None = option(
-        metavar="J",
-        min=0.01,
-        max=1,
-        help="Minimum Jaccard index of the shingles of near-duplicates (default 0.8).",
+    similarity: Jaccard | None = option(
+        help="Minimum Jaccard index of the shingles of near-duplicates (default 0.8)."
     )
     shingle: int | None = option(
         metavar="W", min=1, help="Length of a shingle, in words or characters (default 5)."
     )
     shingle_unit: Literal["words", "characters"] | None = option(
-        help="What shingles are made of (default: words; both in lower case with single spaces).",
+        help="What shingles are made of (default: words; both in lower case with single spaces)."
     )
     permutations: int | None = option(
         metavar="P", min=2, max=4096, help="Entries of a signature (default 128)."
     )
     hash: Literal["fast", "sha1"] | None = option(
         help="Hash of a shingle: fast (default), or sha1, which gives the signatures of datasketch "
-        "2.0.",
+        "2.0."
     )
     verify: bool = option(
         False, help="Compare the shingles of candidate pairs, not only their signatures."

@@ -35,7 +35,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from synthtools.cli import quantities
+from synthtools.cli.kinds import Count, FileName, PathName, ReportName, Resamples, Shares
 from synthtools.cli.options import ARGUMENTS, FileFormat, Picture, Report, Seed
 from synthtools.cli.parameters import operand, option
 from synthtools.errors import SynthError, UsageError
@@ -49,52 +49,38 @@ if TYPE_CHECKING:
 class Options(Seed, FileFormat, Picture, Report):
     """Options of ``synth diff``."""
 
-    reports: list[str] | None = operand(
-        metavar="REPORT",
+    reports: list[ReportName] | None = operand(
         help="Two or more reports of one tool (--report FILE, --json), or results of other programs; "
-        "each is compared with the first. - is stdin.",
+        "each is compared with the first. - is stdin."
     )
-    samples: list[str] | None = option(
-        metavar="FILE",
+    samples: list[FileName] | None = option(
         help="The samples of each report of synth eval, in the same order (default: the path in "
-        "the report, or that name beside the report).",
+        "the report, or that name beside the report)."
     )
-    figure: list[str] | None = option(
-        metavar="PATH",
+    figure: list[PathName] | None = option(
         help="Only figures whose path contains this (suites.arc_easy, ece); with --budget, the "
-        "full path of a figure whose loss counts (default: accuracy or perplexity of each suite).",
+        "full path of a figure whose loss counts (default: accuracy or perplexity of each suite)."
     )
     budget: bool = option(
         False,
         help="Treat the reports as runs of increasing synthetic share and compare them with the "
         "guidance of Ratios: up to 20 % is safe, 20–30 % depends on scale, more hurts.",
     )
-    shares: list[float] | None = option(
-        metavar="LIST",
-        parse=quantities.share,
-        min=0,
-        max=1,
+    shares: list[Shares] | None = option(
         commas=True,
         help="With --budget: the synthetic share of each report (0,10%,20% or 0,0.1,0.2).",
     )
-    parameters: int | None = option(
-        metavar="N",
-        parse=quantities.count,
-        min=1,
+    parameters: Count | None = option(
         help="With --budget: number of parameters of the models (1B), on which the guidance "
-        "between 20 and 30 % depends.",
+        "between 20 and 30 % depends."
     )
     generations: bool = option(
         False,
         help="Treat the reports as successive generations, starting with the original data, and warn of "
         "collapse.",
     )
-    bootstrap: int = option(
-        1000,
-        metavar="B",
-        min=0,
-        max=100_000,
-        help="Resamples for the 95 % intervals of paired differences [ours]; 0 for none.",
+    bootstrap: Resamples = option(
+        1000, help="Resamples for the 95 % intervals of paired differences [ours]; 0 for none."
     )
     all: bool = option(False, help="Show all figures at a terminal, not only the first 60.")
 

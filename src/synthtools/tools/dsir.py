@@ -32,9 +32,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
+from synthtools.cli.kinds import Buckets, Count, FieldName, FileContent, Positive, SharedPath
 from synthtools.cli.options import Inputs, Output, Picture, Seed, Workers
 from synthtools.cli.parameters import option, output_file
-from synthtools.cli.quantities import PathShare
 from synthtools.cli.text_shape import ShapedText
 from synthtools.errors import SynthError, UsageError
 
@@ -53,20 +53,11 @@ if TYPE_CHECKING:
 class Options(Inputs, ShapedText, Output, Picture, Seed, Workers):
     """Options of ``synth dsir``."""
 
-    target: list[PathShare] | None = option(
-        metavar="PATH[=SHARE]",
-        parse=quantities.path_share,
+    target: list[SharedPath] | None = option(
         help="Records that the selection should resemble; repeatable. With shares each target gets "
-        "its own part of the selection, and no record is selected twice.",
+        "its own part of the selection, and no record is selected twice."
     )
-    count: int | None = option(
-        None,
-        "-n",
-        metavar="N",
-        parse=quantities.count,
-        min=1,
-        help="How many records to select (1000, 10M).",
-    )
+    count: Count | None = option(None, "-n", help="How many records to select (1000, 10M).")
     weights: bool = option(
         False,
         help="Add dsir_logw, the log importance weight. Without -n every record is written, in "
@@ -75,8 +66,8 @@ class Options(Inputs, ShapedText, Output, Picture, Seed, Workers):
     top_k: bool = option(
         False, help="Take the records with the largest weights, without Gumbel noise."
     )
-    n: int = option(2, metavar="N", min=1, max=20, help="Maximum length of n-grams, in tokens.")
-    buckets: int = option(10_000, metavar="B", min=2, help="Hash buckets.")
+    n: Positive = option(2, max=20, help="Maximum length of n-grams, in tokens.")
+    buckets: Buckets = option(10_000, help="Hash buckets.")
     hash: Literal["fast", "sha256"] = option(
         "fast",
         help="Hash of an n-gram. sha256 gives the numbers of the authors' package; fast gives "
@@ -95,15 +86,12 @@ class Options(Inputs, ShapedText, Output, Picture, Seed, Workers):
         min=1,
         help="Fit the raw side on the first COUNT tokens (default: all).",
     )
-    target_text_field: str | None = option(
-        metavar="FIELD",
-        help="The field that holds the text of the targets (default: --text-field).",
+    target_text_field: FieldName | None = option(
+        help="The field that holds the text of the targets (default: --text-field)."
     )
     save_estimator: str | None = output_file(help="Save the fitted estimator as JSON.")
-    estimator: str | None = option(
-        metavar="FILE",
-        parse=quantities.NamedContent,
-        help="Use an estimator from --save-estimator: the raw data is then read only once.",
+    estimator: FileContent | None = option(
+        help="Use an estimator from --save-estimator: the raw data is then read only once."
     )
 
     def check(self) -> None:

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from synthtools.cli.kinds import FileName, Positive, Probability, TopK
 from synthtools.cli.model_options import Model
 from synthtools.cli.options import Inputs, Output, Picture, Seed, Workers
 from synthtools.cli.parameters import option
@@ -39,41 +40,27 @@ if TYPE_CHECKING:
 class Options(Inputs, ShapedText, Output, Picture, Model, Seed, Workers):
     """Options of ``synth edit``."""
 
-    threshold: float | None = option(
-        metavar="P",
-        min=0,
-        max=1,
+    threshold: Probability | None = option(
         help="Resample tokens with probability >= P. Default 0.99, unless --below or --drop-below "
-        "is given alone.",
+        "is given alone."
     )
-    below: float | None = option(
-        metavar="P",
-        min=0,
-        max=1,
-        help="Resample tokens with probability <= P (the paper's ablation).",
+    below: Probability | None = option(
+        help="Resample tokens with probability <= P (the paper's ablation)."
     )
-    drop_below: float | None = option(
-        metavar="P",
-        min=0,
-        max=1,
-        help="Delete tokens with probability < P (the authors' filter uses 0.001).",
+    drop_below: Probability | None = option(
+        help="Delete tokens with probability < P (the authors' filter uses 0.001)."
     )
-    top_k: int | None = option(
-        metavar="K",
-        min=1,
-        help="Draw from the K most probable tokens (default 8; 64 with --top-p).",
+    top_k: TopK | None = option(
+        help="Draw from the K most probable tokens (default 8; 64 with --top-p)."
     )
-    top_p: float | None = option(
-        metavar="P",
-        min=0,
-        max=1,
-        help="Draw from the fewest tokens that together have probability P.",
+    top_p: Probability | None = option(
+        help="Draw from the fewest tokens that together have probability P."
     )
     rejection: Literal["authors", "exact"] | None = option(
         help="Draw by rejection sampling (RSO, arXiv 2309.06657). authors, as in their code: "
         "candidates are tried from the most probable down, each accepted with chance a = "
         "softmax(P/BETA), so that q(c) ~ a(c) times the (1 - a) of those before it; BETA is 0.5 "
-        "unless given. exact, RSO's target for the reward ln P [ours]: q(c) ~ P(c)^(1 + 1/BETA).",
+        "unless given. exact, RSO's target for the reward ln P [ours]: q(c) ~ P(c)^(1 + 1/BETA)."
     )
     temperature: float | None = option(
         metavar="BETA",
@@ -86,13 +73,12 @@ class Options(Inputs, ShapedText, Output, Picture, Model, Seed, Workers):
         help="Never draw the observed token [ours]. By default it is a candidate, and most draws "
         "return it.",
     )
-    generations: int = option(
-        1, metavar="N", min=1, help="Edit N times, each time the output of the previous edit."
+    generations: Positive = option(
+        1, help="Edit N times, each time the output of the previous edit."
     )
-    scores: str | None = option(
-        metavar="FILE",
+    scores: FileName | None = option(
         help="Edit from the scores that synth ppl --candidates K wrote for these records, without "
-        "running the model; the output is byte for byte the same.",
+        "running the model; the output is byte for byte the same."
     )
 
     def check(self) -> None:

@@ -36,6 +36,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
+from synthtools.cli.kinds import FieldName, Positive, TopK
 from synthtools.cli.model_options import VectorModel
 from synthtools.cli.options import Inputs, Json, Output, Picture, Seed, Workers
 from synthtools.cli.parameters import option
@@ -60,22 +61,20 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Seed, VectorModel, Work
     pooling: Literal["mean", "last", "cls"] | None = option(
         help="The mean of the last hidden states over the text [ours], the state of its last "
         "token, or (sentence encoders only) of the first special token. Default: as the encoder's "
-        "own configuration says, else mean.",
+        "own configuration says, else mean."
     )
     normalize: bool = option(
         False, help="Scale vectors to length 1: distances then rank like cosines."
     )
-    max_tokens: int | None = option(
-        metavar="N",
-        min=1,
+    max_tokens: Positive | None = option(
         help="Embed only the first N tokens of each text (default: all): inputs of different "
-        "lengths are compared over equal lengths, and long texts take less time.",
+        "lengths are compared over equal lengths, and long texts take less time."
     )
     map: bool = option(
         False, help="Report a map and the distances between inputs instead of writing records."
     )
-    vector_field: str | None = option(
-        metavar="FIELD", help="With --map: take the vectors from this field, without a model."
+    vector_field: FieldName | None = option(
+        help="With --map: take the vectors from this field, without a model."
     )
     limit: int | None = option(
         2000,
@@ -84,8 +83,8 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Seed, VectorModel, Work
         min=1,
         help="With --map: draw at most N documents from each group, or all.",
     )
-    by: str | None = option(
-        metavar="FIELD", help="With --map: group records by this field (default: by input)."
+    by: FieldName | None = option(
+        help="With --map: group records by this field (default: by input)."
     )
     reference: str | None = option(
         metavar="GROUP",
@@ -97,11 +96,8 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Seed, VectorModel, Work
         help="Projection of the vectors: t-SNE (needs [map]), UMAP (needs [umap]) or principal "
         "components.",
     )
-    neighbours: int = option(
-        5,
-        metavar="K",
-        min=1,
-        help="Number of nearest neighbours for accuracy, coverage, density and isolation; odd.",
+    neighbours: TopK = option(
+        5, help="Number of nearest neighbours for accuracy, coverage, density and isolation; odd."
     )
     permutations: int = option(
         999,

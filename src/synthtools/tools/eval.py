@@ -33,7 +33,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from synthtools.cli import quantities
+from synthtools.cli.kinds import FolderName, InputShard, Positive, ReportName, Resamples
 from synthtools.cli.model_options import Cached
 from synthtools.cli.options import BadRecords, FileFormat, Inputs, Picture, Report, Seed, Workers
 from synthtools.cli.parameters import option, output_file
@@ -64,10 +64,9 @@ class Options(
     list_suites: bool = option(
         False, "--list", help="List the suites and what each needs, and exit."
     )
-    data: str | None = option(
-        metavar="DIR",
+    data: FolderName | None = option(
         help="Directory of the suites' data: DIR/SUITE/… or DIR/eval_SUITE/…, in any record "
-        "format; or the directory of one suite.",
+        "format; or the directory of one suite."
     )
     valid: list[tuple[str, str]] | None = option(
         metavar="NAME=PATH",
@@ -75,7 +74,7 @@ class Options(
         help="A domain of the suite perplexity: a name and a file or directory of records with a "
         "field text; repeatable. Without --suite it selects that suite.",
     )
-    limit: int | None = option(metavar="N", min=1, help="Only the first N items of each suite.")
+    limit: Positive | None = option(help="Only the first N items of each suite.")
     shots: int | None = option(
         metavar="K",
         min=0,
@@ -83,10 +82,9 @@ class Options(
         help="Examples before each question (default: the task's own; synth eval --list), from a "
         "train or dev split; where there is none, from the other items.",
     )
-    task_files: str | None = option(
-        metavar="DIR",
+    task_files: FolderName | None = option(
         help="Task definitions of lm-evaluation-harness (YAML) for --suite lm-eval:TASK, instead "
-        "of those installed.",
+        "of those installed."
     )
     allow_code_execution: bool = option(
         False,
@@ -101,31 +99,22 @@ class Options(
     )
     samples: str | None = output_file(
         help="Write the results of each item to this file, as records (.jsonl, .jsonl.zst, "
-        ".parquet, …); synth diff compares models item by item from it.",
+        ".parquet, …); synth diff compares models item by item from it."
     )
     resume: bool = option(
         False,
         help="Continue an unfinished run of the same arguments and data: what its models had answered is "
         "kept beside --samples FILE, in .FILE.answers.jsonl.",
     )
-    shard: quantities.InputPart | None = option(
-        metavar="I/N",
-        parse=quantities.part,
+    shard: InputShard | None = option(
         help="Evaluate only the I-th of N parts of each suite's items. With a --cache that all parts "
-        "share, a run without --shard then gives the whole report, of which nothing is asked again.",
+        "share, a run without --shard then gives the whole report, of which nothing is asked again."
     )
-    baseline: str | None = option(
-        metavar="REPORT",
+    baseline: ReportName | None = option(
         help="Report of an earlier model on the same suites: warn where calibration got worse but "
-        "accuracy did not (Ratios).",
+        "accuracy did not (Ratios)."
     )
-    bootstrap: int = option(
-        1000,
-        metavar="B",
-        min=0,
-        max=100_000,
-        help="Resamples for the 95 % intervals [ours]; 0 for none.",
-    )
+    bootstrap: Resamples = option(1000, help="Resamples for the 95 % intervals [ours]; 0 for none.")
     force: bool = option(False, help="Overwrite existing files of samples.")
 
     def check(self) -> None:

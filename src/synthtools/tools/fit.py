@@ -42,6 +42,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, cast
 
 from synthtools.cli import quantities
+from synthtools.cli.kinds import FieldName, Resamples
 from synthtools.cli.options import Inputs, Picture, Report, Seed
 from synthtools.cli.parameters import option
 from synthtools.errors import SynthError, UsageError
@@ -74,16 +75,14 @@ class Options(Inputs, Seed, Picture, Report):
         "quadratic",
         "regmix",
     ] = option(..., help="The form to fit.")
-    x: list[str] = option(
+    x: list[FieldName] = option(
         ...,
-        metavar="FIELD,…",
         commas=True,
         help="The fields of the law's variables, in its order: N parameters, D tokens (or records), U "
         "unique tokens, W weight of human text; of the last three the shares, each from 0 to 1.",
     )
-    y: list[str] = option(
+    y: list[FieldName] = option(
         ...,
-        metavar="FIELD,…",
         commas=True,
         help="The field of the loss; several are fitted one by one, and what is best has the least mean.",
     )
@@ -124,13 +123,7 @@ class Options(Inputs, Seed, Picture, Report):
         min=1e-12,
         help="Where Huber's loss turns from squares to absolute values, of ln(predicted/observed).",
     )
-    bootstrap: int = option(
-        200,
-        metavar="B",
-        min=0,
-        max=100_000,
-        help="Refits for the 95 % intervals [ours]; 0 for none.",
-    )
+    bootstrap: Resamples = option(200, help="Refits for the 95 % intervals [ours]; 0 for none.")
 
     def check(self) -> None:
         super().check()

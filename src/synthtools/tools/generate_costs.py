@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import quantities, terminal
+from synthtools.cli.kinds import FileName
 from synthtools.cli.parameters import option, output_file
 from synthtools.errors import SynthError, UsageError
 from synthtools.reports.generate import ModelPlan, PlanNumbers
@@ -28,12 +29,11 @@ class Batches(Asking):
     group = "Options"
     batch_out: str | None = output_file(
         help="Send nothing: write the requests to this file, in OpenAI's batch format; beyond 50,000 of them "
-        "or 200 MB they continue in FILE-2, FILE-3, …",
+        "or 200 MB they continue in FILE-2, FILE-3, …"
     )
-    batch_in: list[str] | None = option(
-        metavar="FILE",
+    batch_in: list[FileName] | None = option(
         help="Take the answers from the results of such a batch, with the other arguments as for "
-        "--batch-out; repeatable. A prompt without a result, or whose request failed, is a bad record.",
+        "--batch-out; repeatable. A prompt without a result, or whose request failed, is a bad record."
     )
 
     def check(self) -> None:

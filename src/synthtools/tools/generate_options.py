@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from synthtools.cli import quantities
+from synthtools.cli.kinds import ByteSize, Context, FieldName, ModelId, Positive, TopK, Url
 from synthtools.cli.model_options import Bos, Cached, Engine
 from synthtools.cli.parameters import Group, option
 from synthtools.errors import SynthError, UsageError
@@ -43,14 +43,13 @@ class Prompts(Group):
     """What a model is asked."""
 
     group = "Options"
-    prompt_field: str | None = option(
-        metavar="FIELD",
+    prompt_field: FieldName | None = option(
         help="The field that holds the prompt: a text, or a list of {role, content}. Default "
-        "prompt; text with --style and --continue.",
+        "prompt; text with --style and --continue."
     )
     shape: ShapeName | None = option(
         help="The prompt is that of records of this shape, up to the answer. By default it is the "
-        "field prompt, otherwise the shape is recognised by the fields.",
+        "field prompt, otherwise the shape is recognised by the fields."
     )
     template: Any = option(
         metavar="TEXT|@FILE",
@@ -58,9 +57,7 @@ class Prompts(Group):
         help="Build the prompt from several fields: 'Summarise:\\n\\n{text}'. \\n, \\t and \\\\ are newline, tab "
         "and backslash (not in a file, which is taken as it is); {{ and }} are braces.",
     )
-    context_field: str | None = option(
-        metavar="FIELD", help="Put the text of this field before the prompt."
-    )
+    context_field: FieldName | None = option(help="Put the text of this field before the prompt.")
     system: str | None = option(
         metavar="TEXT|@FILE", parse=text_of, help="System message of each conversation."
     )
@@ -88,7 +85,7 @@ class Answers(Group):
     """How answers are sampled, and where they go."""
 
     group = "Options"
-    samples: int = option(1, "-n", metavar="N", min=1, help="Answers per prompt, one record each.")
+    samples: Positive = option(1, "-n", help="Answers per prompt, one record each.")
     temperature: float = option(
         0.7, metavar="T", min=0.0, help="Sampling temperature (Baskets: 0.7); 0 is greedy decoding."
     )
@@ -99,12 +96,9 @@ class Answers(Group):
         max=1.0,
         help="Draw from the fewest tokens that together have probability P (Baskets: 0.9).",
     )
-    top_k: int | None = option(metavar="K", min=1, help="Draw from the K most probable tokens.")
-    max_new_tokens: int = option(
-        1024,
-        metavar="N",
-        min=1,
-        help="Maximum tokens of an answer (Baskets: 1,024); fewer where the context ends.",
+    top_k: TopK | None = option(help="Draw from the K most probable tokens.")
+    max_new_tokens: Positive = option(
+        1024, help="Maximum tokens of an answer (Baskets: 1,024); fewer where the context ends."
     )
     stop: list[str] | None = option(
         metavar="TEXT", help="End an answer before this text; repeatable."
@@ -115,25 +109,22 @@ class Answers(Group):
         help="JSON schema that answers must follow (vLLM, and servers that support it).",
     )
     regex: str | None = option(
-        metavar="REGEX",
-        help="Regular expression that answers must match (vLLM and its servers).",
+        metavar="REGEX", help="Regular expression that answers must match (vLLM and its servers)."
     )
     assign: Literal["single", "stratified"] = option(
         "single",
         help="With several models: each answers every prompt (single-source sets), or each answers "
         "an equal share (a multi-source set; Baskets, arXiv 2511.01490).",
     )
-    stratify_by: str | None = option(
-        metavar="FIELD",
-        help="With --assign stratified: equal shares within each value of this field.",
+    stratify_by: FieldName | None = option(
+        help="With --assign stratified: equal shares within each value of this field."
     )
-    response_field: str | None = option(
-        metavar="FIELD",
+    response_field: FieldName | None = option(
         help="Field for the answer (default response, which a record must not have; a field that "
-        "is named here is replaced).",
+        "is named here is replaced)."
     )
-    model_field: str | None = option(
-        metavar="FIELD", help="Field for the model's name (default model, likewise)."
+    model_field: FieldName | None = option(
+        help="Field for the model's name (default model, likewise)."
     )
 
     def sampling(self) -> SamplingSettings:
@@ -155,35 +146,29 @@ class Answers(Group):
 class Generators(Engine, Cached):
     """Models that answer, each for itself, and how servers are asked."""
 
-    model: list[str] | None = option(  # type: ignore[assignment]
+    model: list[ModelId] | None = option(  # type: ignore[assignment]
         None,
         "-m",
-        metavar="MODEL",
         help="A model that answers: builtin (the default), a directory, a Hub id, or a name that a "
         "server knows; repeatable. Pickle weights are never loaded; code from a model's repository "
         "is never run.",
     )
-    context: int | None = option(
-        metavar="TOKENS",
-        min=2,
+    context: Context | None = option(
         help="Maximum tokens of prompt and answer together (default: the model's own length). A "
-        "prompt that leaves no room is a bad record; nothing is truncated.",
+        "prompt that leaves no room is a bad record; nothing is truncated."
     )
     bos: Bos = option(
         "auto",
         help="Prepend the begin-of-text token to a text that is continued; auto: as the tokenizer "
         "does. Conversations begin as their template says.",
     )
-    server: list[str] | None = option(  # type: ignore[assignment]
-        metavar="URL",
+    server: list[Url] | None = option(  # type: ignore[assignment]
         help="An OpenAI-compatible server, such as http://127.0.0.1:8000; repeatable. Requests for "
-        "a model go to all servers that have it.",
+        "a model go to all servers that have it."
     )
-    kv_cache: int | None = option(
-        metavar="SIZE",
-        parse=quantities.size_in_bytes,
+    kv_cache: ByteSize | None = option(
         help="Size of vLLM's key-value cache (default: the rest of a GPU's memory, at most 2GB on "
-        "a CPU).",
+        "a CPU)."
     )
 
     def names(self) -> list[str]:

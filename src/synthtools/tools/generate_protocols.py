@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from synthtools.cli.kinds import FieldName, Positive
 from synthtools.cli.options import Seed
 from synthtools.cli.parameters import option
 from synthtools.errors import UsageError
@@ -44,7 +45,7 @@ class Protocol(Prompts, Answers):
         "ours); or generate questions as in SynthLLM (arXiv 2503.19551): synthllm-1 asks one about each document; "
         "concepts extracts the concepts of a document into the field concepts, from which synthllm-2 asks one that "
         "combines concepts of the document, and synthllm-3 makes new records that combine concepts along random "
-        "walks on the concept graph of all documents.",
+        "walks on the concept graph of all documents."
     )
     passages: int | None = option(
         metavar="WORDS",
@@ -53,14 +54,11 @@ class Protocol(Prompts, Answers):
         "so many words (WRAP: 300 tokens), rephrase each as a separate answer (--max-new-tokens, --validate), and "
         "join them. A document with a refused passage is a bad record. Adds passages, their number.",
     )
-    combinations: int | None = option(
-        metavar="N",
-        min=1,
-        help="Number of walks of --style synthllm-3, one record each (default: the number of documents).",
+    combinations: Positive | None = option(
+        help="Number of walks of --style synthllm-3, one record each (default: the number of documents)."
     )
-    concept_field: str = option(
+    concept_field: FieldName = option(
         "concepts",
-        metavar="FIELD",
         help="Field of the concepts for synthllm-2 and synthllm-3: the output of --style concepts, or a list.",
     )
     continue_: int | None = option(
@@ -69,11 +67,9 @@ class Protocol(Prompts, Answers):
         help="Continue the first TOKENS of each document (iterative collapse, arXiv 2305.17493: "
         "64), which are added as beginning.",
     )
-    self_instruct: int | None = option(
-        metavar="N",
-        min=1,
+    self_instruct: Positive | None = option(
         help="Generate N new tasks from the prompts (Self-Instruct, arXiv 2212.10560): 8 examples, "
-        "at most 2 of them generated; kept if ROUGE-L with every other is at most 0.7.",
+        "at most 2 of them generated; kept if ROUGE-L with every other is at most 0.7."
     )
     rationale: bool = option(
         False,
@@ -86,14 +82,13 @@ class Protocol(Prompts, Answers):
         help="The records are items that a small model got wrong: generate a new item like each "
         "(S3, arXiv 2310.13671).",
     )
-    answer_field: str = option(
+    answer_field: FieldName = option(
         "answer",
-        metavar="FIELD",
         help="The right answer, for --rationale and --extrapolate-errors; of a longer solution the "
         "part after ####.",
     )
-    wrong_field: str | None = option(
-        metavar="FIELD", help="The small model's answer, for --extrapolate-errors."
+    wrong_field: FieldName | None = option(
+        help="The small model's answer, for --extrapolate-errors."
     )
 
     @property

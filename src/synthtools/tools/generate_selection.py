@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from synthtools.cli import quantities
+from synthtools.cli.kinds import FileContent, Jaccard, ModelId, Natural, Url
 from synthtools.cli.model_options import JudgeReplies
 from synthtools.cli.parameters import option
 from synthtools.errors import SynthError, UsageError
@@ -45,9 +46,7 @@ class ValidatedAnswers(Costs):
         "hold, checked in order. A prompt whose answers are all refused is a bad record, with the rule and the "
         "value that failed it.",
     )
-    retries: int | None = option(
-        metavar="N",
-        min=0,
+    retries: Natural | None = option(
         max=100,
         help="How often to draw a refused answer again (default 2), with new random numbers each time.",
     )
@@ -127,35 +126,26 @@ class SelectedOptions(JudgeReplies, ValidatedAnswers):
         help="The score of --best-of: judge, probability, words, characters, tokens (highest is best), or "
         "perplexity (lowest is best); min: or max: before it changes that.",
     )
-    judge: str | None = option(
-        metavar="MODEL",
+    judge: ModelId | None = option(
         help="The model of the score judge, a rating from 1 to 10 with the prompt of synth eval's MT-Bench. It is "
         "loaded beside the answering model with the same settings, or is on --judge-server. --budget does not "
-        "count it.",
+        "count it."
     )
-    judge_server: str | None = option(
-        metavar="URL", help="An OpenAI-compatible server for the judge."
-    )
-    score_model: str | None = option(
-        metavar="MODEL",
+    judge_server: Url | None = option(help="An OpenAI-compatible server for the judge.")
+    score_model: ModelId | None = option(
         help="The model of the score perplexity (default builtin), which is that of the answer alone, as from "
-        "synth ppl --text-field response.",
+        "synth ppl --text-field response."
     )
-    classifier: str | None = option(
-        metavar="FILE",
-        parse=quantities.NamedContent,
-        help="The classifier of the score probability (of its first class), saved by synth classify.",
+    classifier: FileContent | None = option(
+        help="The classifier of the score probability (of its first class), saved by synth classify."
     )
     distinct: Literal["exact", "near"] | None = option(
         help="Refuse an answer that repeats an earlier one (in the order of the prompts) or a text of --against: "
         "equal texts, or near-duplicates as in synth dedup. Since it compares all answers, it does not go with "
-        "--shard, and a directory cannot be resumed; a FILE can.",
+        "--shard, and a directory cannot be resumed; a FILE can."
     )
-    similarity: float | None = option(
-        metavar="J",
-        min=0.01,
-        max=1,
-        help="Minimum Jaccard index of near-duplicates (default 0.8).",
+    similarity: Jaccard | None = option(
+        help="Minimum Jaccard index of near-duplicates (default 0.8)."
     )
     against: list[str] | None = option(
         metavar="PATH",

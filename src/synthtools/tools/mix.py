@@ -29,6 +29,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
+from synthtools.cli.kinds import FieldName, Name, PathName
 from synthtools.cli.options import (
     BadRecords,
     Inputs,
@@ -70,12 +71,11 @@ class Options(BadRecords, ShapedText, Output, Json, Picture, Seed, Workers):
     )
     unit: Literal["tokens", "words", "bytes", "documents"] | None = option(
         help="Unit of shares and --total (default: tokens with --tokenizer, else bytes of text). "
-        "Words are those of synth stats.",
+        "Words are those of synth stats."
     )
-    tokenizer: str | None = option(
-        metavar="NAME",
+    tokenizer: Name | None = option(
         help="Tokenizer that counts tokens: builtin, a directory or a Hub id. A record with its "
-        "number in --tokens-field is not counted again.",
+        "number in --tokens-field is not counted again."
     )
     cache: bool = option(
         True,
@@ -83,8 +83,8 @@ class Options(BadRecords, ShapedText, Output, Json, Picture, Seed, Workers):
         help="Keep the numbers of tokens in ~/.cache/synthtools/token-counts (or in XDG_CACHE_HOME; at most "
         "1 GB; rm -r empties it), so that another mixture of the same files counts none again.",
     )
-    tokens_field: str = option(
-        "tokens", metavar="FIELD", help="Field that may hold a record's number of tokens."
+    tokens_field: FieldName = option(
+        "tokens", help="Field that may hold a record's number of tokens."
     )
     total: int | None = option(
         metavar="COUNT",
@@ -99,13 +99,13 @@ class Options(BadRecords, ShapedText, Output, Json, Picture, Seed, Workers):
     shuffle: bool = option(
         False, help="Shuffle the whole mixture (in TMPDIR) instead of interleaving."
     )
-    label: str | None = option(metavar="FIELD", help="Write each record's source into this field.")
+    label: FieldName | None = option(help="Write each record's source into this field.")
     workflow: Literal["replace", "accumulate", "accumulate-subsample"] | None = option(
         help="Training sets of iterated generations instead of shares: the last generation, all of "
-        "them, or a sample of --total from all (default: the size of the first).",
+        "them, or a sample of --total from all (default: the size of the first)."
     )
-    generation: list[str] | None = option(
-        metavar="PATH", help="Records of a generation, the real data first; repeatable."
+    generation: list[PathName] | None = option(
+        help="Records of a generation, the real data first; repeatable."
     )
     dry_run: bool = option(
         False, help="Print what would be taken from each source, and write nothing."

@@ -28,6 +28,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from synthtools.cli.kinds import Buckets, FieldName, Jaccard, Name, NgramLength
 from synthtools.cli.options import Inputs, Json, Output, Picture, Seed, TextField, Workers
 from synthtools.cli.parameters import option
 from synthtools.errors import SynthError, UsageError
@@ -47,19 +48,15 @@ if TYPE_CHECKING:
 class Options(Inputs, TextField, Output, Json, Picture, Seed, Workers):
     """Options of ``synth ngram-hash``."""
 
-    n: list[int] | None = option(
-        metavar="N,…",
-        commas=True,
-        min=1,
-        max=100,
-        help="Lengths of the n-grams, in tokens (default: 1,2).",
+    n: list[NgramLength] | None = option(
+        commas=True, help="Lengths of the n-grams, in tokens (default: 1,2)."
     )
-    buckets: int | None = option(
-        metavar="B", min=2, help="Hash buckets (default 10,000; 20,000 a row for density)."
+    buckets: Buckets | None = option(
+        help="Hash buckets (default 10,000; 20,000 a row for density)."
     )
     hash: Literal["fast", "sha1", "sha256"] | None = option(
         help="Hash of an n-gram: fast (the default), a 64-bit one, or sha256, that of the DSIR package. Of "
-        "signatures: sha1 (the default), that of datasketch, or fast, which takes two thirds of the time.",
+        "signatures: sha1 (the default), that of datasketch, or fast, which takes two thirds of the time."
     )
     top: int = option(
         0,
@@ -82,12 +79,8 @@ class Options(Inputs, TextField, Output, Json, Picture, Seed, Workers):
         False,
         help="Find near-duplicates within and across inputs (MinHash-LSH); -o writes the pairs.",
     )
-    threshold: float = option(
-        0.8,
-        metavar="J",
-        min=0.01,
-        max=1,
-        help="Minimum estimated Jaccard similarity of near-duplicates.",
+    threshold: Jaccard = option(
+        0.8, help="Minimum estimated Jaccard similarity of near-duplicates."
     )
     permutations: int = option(128, metavar="P", min=2, max=4096, help="Values of a signature.")
     shingle: int = option(5, metavar="W", min=1, help="Tokens per shingle.")
@@ -97,13 +90,10 @@ class Options(Inputs, TextField, Output, Json, Picture, Seed, Workers):
     per_record: Literal["minhash", "density"] | None = option(
         help="Write the records with a field minhash (the signature) or density."
     )
-    vector_field: str = option(
-        "embedding", metavar="FIELD", help="Field of the vectors, for density."
-    )
-    vector_model: str | None = option(
-        metavar="NAME",
+    vector_field: FieldName = option("embedding", help="Field of the vectors, for density.")
+    vector_model: Name | None = option(
         help="Take these vectors from a model instead, as synth embed does: builtin, a directory "
-        "or a Hub id.",
+        "or a Hub id."
     )
     rows: int = option(1000, metavar="R", min=1, help="Number of hash rows in the density sketch.")
     width: float | None = option(

@@ -32,7 +32,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from synthtools.cli import quantities
+from synthtools.cli.kinds import Count, FieldName, ModelId, PathName, SourcePath
 from synthtools.cli.model_options import LocalModel
 from synthtools.cli.options import Inputs, Json, Output, Picture, Seed, Workers
 from synthtools.cli.parameters import option, output_file
@@ -58,35 +58,29 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Seed, LocalModel, Worke
 
     without_inputs: ClassVar[bool] = True
 
-    model: str | None = option(  # type: ignore[assignment]
+    model: ModelId | None = option(  # type: ignore[assignment]
         None,
         "-m",
-        metavar="MODEL",
         help="The language model: builtin (the default, or what --calibration was made with), smollm2, a "
         "directory, a Hub id, or a GGUF file. The built-in model distinguishes little.",
         show_default=False,
     )
-    human: list[NamedPath] | None = option(
-        metavar="[NAME=]PATH",
-        parse=quantities.source_path,
-        help="Human text to calibrate with, a file or directory; repeatable.",
+    human: list[SourcePath] | None = option(
+        help="Human text to calibrate with, a file or directory; repeatable."
     )
-    synthetic: list[NamedPath] | None = option(
-        metavar="[NAME=]PATH",
-        parse=quantities.source_path,
-        help="Text of language models to calibrate with, one source a model or domain; repeatable.",
+    synthetic: list[SourcePath] | None = option(
+        help="Text of language models to calibrate with, one source a model or domain; repeatable."
     )
     calibration: str | None = option(
         metavar="FILE", parse=NamedContent, help="Use what --save wrote for the same model."
     )
     save: str | None = output_file(help="Write the calibration to this file (JSON).")
-    assume_human: str | None = option(
-        metavar="PATH",
+    assume_human: PathName | None = option(
         help="Text of the corpus's domain that is known to be human. It takes the place of the human "
-        "sources, and the synthetic ones are moved along with it [ours].",
+        "sources, and the synthetic ones are moved along with it [ours]."
     )
-    by: str | None = option(
-        metavar="FIELD", help="Estimate each value of this field, too (default: each input)."
+    by: FieldName | None = option(
+        help="Estimate each value of this field, too (default: each input)."
     )
     per_record: bool = option(
         False, help="Write the records with the field origin instead of the report."
@@ -98,13 +92,7 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Seed, LocalModel, Worke
         "(default: 160, or what --calibration has).",
         show_default=False,
     )
-    limit: int = option(
-        500,
-        metavar="N",
-        parse=quantities.count,
-        min=1,
-        help="Score at most N documents of each source and of each group.",
-    )
+    limit: Count = option(500, help="Score at most N documents of each source and of each group.")
     bootstrap: int = option(200, metavar="B", min=20, max=10_000, help="Resamples [ours].")
 
     def check(self) -> None:

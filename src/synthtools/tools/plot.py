@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from synthtools import reports
-from synthtools.cli import quantities
+from synthtools.cli.kinds import FileName, ReportName, Shares
 from synthtools.cli.parameters import Group, operand, option, output_file
 from synthtools.cli.publish import SUFFIXES, save_figure
 from synthtools.errors import OutputExistsError, UsageError, printable
@@ -43,25 +43,19 @@ _PAGES = (".html", ".htm")
 class Options(Group):
     """Options of ``synth plot``."""
 
-    reports: list[str] = operand(
+    reports: list[ReportName] = operand(
         ...,
-        metavar="REPORT",
         help="Reports of any tool (--report FILE, --json), or the step log of synth train. - is "
         "stdin.",
     )
-    output: str | None = option(
+    output: FileName | None = option(
         None,
         "-o",
-        metavar="FILE",
         help="Write to this file: .png or .svg for one report, .html for a page of any number. "
         "Without it, draw in characters on stdout.",
     )
     data: str | None = output_file(help="Write the plotted points as CSV too.")
-    shares: list[float] | None = option(
-        metavar="LIST",
-        parse=quantities.share,
-        min=0,
-        max=1,
+    shares: list[Shares] | None = option(
         commas=True,
         help="Draw reports of synth train or synth eval as mixture curves: the synthetic share of "
         "each (0,10%,20% or 0,0.1,0.2). Runs of one share are averaged.",

@@ -41,6 +41,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from synthtools.cli.kinds import FieldName, ModelId, Resamples
 from synthtools.cli.model_options import Models
 from synthtools.cli.options import Inputs, Json, Output, Picture, Seed, Workers
 from synthtools.cli.parameters import option
@@ -60,10 +61,9 @@ if TYPE_CHECKING:
 class Options(Inputs, ShapedText, Output, Json, Picture, Models, Seed, Workers):
     """Options of ``synth ppl``."""
 
-    prompt_field: str | None = option(
-        metavar="FIELD",
+    prompt_field: FieldName | None = option(
         help="Score the text given the prompt in this field (instruction data); the prompt itself "
-        "is not scored.",
+        "is not scored."
     )
     tokens: bool = option(
         False, help="Add token_ids and token_logprobs (null for an unscored token)."
@@ -77,10 +77,9 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Models, Seed, Workers):
     detector: bool = option(
         False, help="Add the numbers of detectors of generated text (see above), in the same pass."
     )
-    observer: str | None = option(
-        metavar="MODEL",
+    observer: ModelId | None = option(
         help="With --detector: a second model of the same tokens, whose distribution --model is "
-        "held against; adds binoculars. --model is the performer. torch only.",
+        "held against; adds binoculars. --model is the performer. torch only."
     )
     summary: bool = option(False, help="Print the distribution as a report instead of records.")
     compare: bool = option(
@@ -94,12 +93,8 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Models, Seed, Workers):
         help="With --compare: densities of the perplexity itself, not of its logarithm. Perplexity "
         "is skewed; a kernel of one width fits its logarithm.",
     )
-    bootstrap: int = option(
-        200,
-        metavar="B",
-        min=0,
-        max=100_000,
-        help="With --compare: resamples behind the 95 % intervals [ours]; 0 for none.",
+    bootstrap: Resamples = option(
+        200, help="With --compare: resamples behind the 95 % intervals [ours]; 0 for none."
     )
     epsilon: float = option(
         0.1,

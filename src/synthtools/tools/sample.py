@@ -25,7 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from synthtools.cli import quantities
+from synthtools.cli.kinds import Count, FieldName, PathName
 from synthtools.cli.options import Inputs, Output, Picture, Seed, TextField
 from synthtools.cli.parameters import option
 from synthtools.errors import SynthError, UsageError
@@ -35,18 +35,10 @@ from synthtools.errors import SynthError, UsageError
 class Options(Inputs, TextField, Output, Picture, Seed):
     """Options of ``synth sample``."""
 
-    count: int = option(
-        ...,
-        "-n",
-        metavar="N",
-        parse=quantities.count,
-        min=1,
-        help="How many records to draw (1000, 10M).",
-    )
-    by: str | None = option(
-        metavar="FIELD",
+    count: Count = option(..., "-n", help="How many records to draw (1000, 10M).")
+    by: FieldName | None = option(
         help="Draw with probability proportional to the weight in this field (default: all equal). "
-        "Records of weight 0 are never drawn.",
+        "Records of weight 0 are never drawn."
     )
     scale: Literal["auto", "linear", "log", "origin"] = option(
         "auto",
@@ -67,18 +59,15 @@ class Options(Inputs, TextField, Output, Picture, Seed):
         help="Draw with probability proportional to 1/weight: density sampling (Sachdeva et al.).",
     )
     with_replacement: bool = option(False, help="A record may be drawn several times.")
-    stratify_by: str | None = option(
-        metavar="FIELD", help="Draw separately from each value of this field."
-    )
+    stratify_by: FieldName | None = option(help="Draw separately from each value of this field.")
     allocation: Literal["proportional", "equal"] = option(
         "proportional",
         help="Records from each stratum: in proportion to its size, or equally many.",
     )
     or_all: bool = option(False, help="Take all records if there are fewer than N.")
-    rest: str | None = option(
-        metavar="PATH",
+    rest: PathName | None = option(
         help="Write the records that were not drawn to this file or directory, in input order: a "
-        "split that loses nothing.",
+        "split that loses nothing."
     )
 
     def check(self) -> None:

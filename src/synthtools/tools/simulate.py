@@ -33,6 +33,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
 from synthtools.cli import quantities
+from synthtools.cli.kinds import Positive
 from synthtools.cli.options import ARGUMENTS, Jobs, Picture, Report, Seed
 from synthtools.cli.parameters import option
 from synthtools.errors import UsageError
@@ -77,12 +78,8 @@ class Options(Seed, Picture, Report, Jobs):
         help="Features of a sample, at most T − 2.",
     )
     noise: float = option(1.0, metavar="S", help="Standard deviation of the labels' noise.")
-    generations: int = option(
-        10,
-        metavar="N",
-        min=1,
-        max=10_000,
-        help="Number of models in sequence, including the first.",
+    generations: Positive = option(
+        10, max=10_000, help="Number of models in sequence, including the first."
     )
     repetitions: int = option(
         1000,

@@ -38,6 +38,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
+from synthtools.cli.kinds import FieldName, ModelId, Name, Positive
 from synthtools.cli.options import Inputs, Picture, Report, Seed, Workers
 from synthtools.cli.parameters import option
 from synthtools.cli.text_shape import ShapedText
@@ -82,8 +83,8 @@ def _words_or_min(text: str) -> int:
 class Options(Inputs, ShapedText, Report, Picture, Seed, Workers):
     """Options of ``synth stats``."""
 
-    by: str | None = option(
-        metavar="FIELD", help="Group records by this field (default: each input is a group)."
+    by: FieldName | None = option(
+        help="Group records by this field (default: each input is a group)."
     )
     measures: list[Measure] | None = option(
         metavar="NAME,…",
@@ -110,31 +111,21 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Workers):
         False,
         help="Words, phrases and openings of sentences that tell each further group from the first.",
     )
-    tokenizer: str | None = option(
-        metavar="MODEL",
+    tokenizer: ModelId | None = option(
         help="Count the tokens of this tokenizer (builtin, a directory or a Hub id): lengths, "
-        "frequencies, over-represented tokens.",
+        "frequencies, over-represented tokens."
     )
-    vector_field: str | None = option(
-        metavar="FIELD", help="Semantic diversity of the vectors in this field."
-    )
-    vector_model: str | None = option(
-        metavar="NAME",
+    vector_field: FieldName | None = option(help="Semantic diversity of the vectors in this field.")
+    vector_model: Name | None = option(
         help="Take the vectors from this model instead (builtin, a directory or a Hub id): the "
         "mean of its last hidden states over the text [ours]. A drawn text that its tokenizer fails at is a "
-        "bad record; where those are skipped it is missing in this measure alone.",
+        "bad record; where those are skipped it is missing in this measure alone."
     )
-    sample: int = option(
-        500,
-        metavar="N",
-        min=1,
-        help="Documents per group, drawn by the seed, for self-BLEU, compression and openings.",
+    sample: Positive = option(
+        500, help="Documents per group, drawn by the seed, for self-BLEU, compression and openings."
     )
-    pooled: int = option(
-        100,
-        metavar="N",
-        min=1,
-        help="Of the sample, the documents whose sentences are pooled for self-BLEU.",
+    pooled: Positive = option(
+        100, help="Of the sample, the documents whose sentences are pooled for self-BLEU."
     )
     vectors: int = option(
         5000, metavar="N", min=2, help="Documents of a group for semantic diversity."

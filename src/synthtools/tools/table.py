@@ -33,6 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synthtools.cli.kinds import FieldName, Name, ReportName
 from synthtools.cli.options import ARGUMENTS, FileFormat, Picture, Report
 from synthtools.cli.parameters import operand, option, output_file
 from synthtools.errors import OutputExistsError, SynthError, UsageError
@@ -69,13 +70,12 @@ def _floor(text: str) -> tuple[str, str | float]:
 class Options(FileFormat, Picture, Report):
     """Options of ``synth table``."""
 
-    files: list[str] | None = operand(
-        metavar="REPORT",
+    files: list[ReportName] | None = operand(
         help="Reports, by a pattern ('runs/{share}-{seed}.json', quoted: each name in braces is "
         "one or more characters other than / and becomes a field of the row, a number if all its "
         "values are plain decimals: 1e5 may be a commit) or by name; results of other programs "
         "as synth diff reads them (suites.TASK.figures.acc); records (JSONL, Parquet, Arrow), one a row. "
-        "- is stdin.",
+        "- is stdin."
     )
     take: list[Any] | None = option(
         metavar="NAME=PATH",
@@ -85,15 +85,12 @@ class Options(FileFormat, Picture, Report):
         "takes it out of files of that name alone (ppl=perplexity@*-human.json). Repeatable. "
         "Default: of records, all fields that hold numbers.",
     )
-    by: list[str] | None = option(
-        metavar="FIELD,…",
+    by: list[FieldName] | None = option(
         commas=True,
         help="The rows of the table (default: all fields that are neither taken nor --over).",
     )
-    over: list[str] | None = option(
-        metavar="FIELD,…",
-        commas=True,
-        help="Repetitions to average over (default: seed, where rows have it).",
+    over: list[FieldName] | None = option(
+        commas=True, help="Repetitions to average over (default: seed, where rows have it)."
     )
     claim: list[Any] | None = option(
         metavar="'TEXT: EXPRESSION'",
@@ -112,23 +109,20 @@ class Options(FileFormat, Picture, Report):
     untested: str | None = option(
         metavar="REASON", help="Judge no claims, for this reason; show only differences."
     )
-    columns: list[str] | None = option(
-        metavar="NAME,…",
+    columns: list[Name] | None = option(
         commas=True,
         help="Values that the table shows at a terminal and in Markdown (default: all).",
     )
-    pivot: str | None = option(
-        metavar="FIELD",
-        help="Show the values of a field of --by beside each other, a column each.",
+    pivot: FieldName | None = option(
+        help="Show the values of a field of --by beside each other, a column each."
     )
     rows: str | None = output_file(
-        help="Write the joined rows as records too; the suffix decides the format.",
+        help="Write the joined rows as records too; the suffix decides the format."
     )
     markdown: str | None = output_file(help="Write the tables as Markdown too.")
-    section: str | None = option(
-        metavar="NAME",
+    section: Name | None = option(
         help="With --markdown: replace the part of that file between the lines <!-- NAME --> and "
-        "<!-- /NAME -->.",
+        "<!-- /NAME -->."
     )
     force: bool = option(False, help="Overwrite existing files of --rows and --markdown.")
 

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
+from synthtools.cli.kinds import Context, Count, ModelId, Revision, SharedPath
 from synthtools.cli.parameters import operand, option
 from synthtools.cli.quantities import NamedNumber, PathShare
 from synthtools.cli.terminal import remark
@@ -56,12 +57,10 @@ if TYPE_CHECKING:
 class Options(TrainingOptions):
     """Options of ``synth train``."""
 
-    files: list[PathShare] | None = operand(
-        metavar="PATH[=SHARE]",
-        parse=quantities.path_share,
+    files: list[SharedPath] | None = operand(
         help="Files or directories of records in any format. With shares (human/=0.75 "
         "synthetic.jsonl=0.25) each source supplies that share of the rows; without, all of every "
-        "source is used.",
+        "source is used."
     )
     arch: str | None = option(
         metavar="NAME|FILE",
@@ -70,33 +69,25 @@ class Options(TrainingOptions):
         "pythia-70m, pythia-160m, pythia-410m, pythia-1b, pythia-1.4b, pythia-2.8b, pythia-6.9b, "
         "pythia-12b; or a config.json.",
     )
-    model: str | None = option(
+    model: ModelId | None = option(
         None,
         "--from",
-        metavar="MODEL",
         help="Continue training this model instead: builtin, a directory or a Hub id.",
     )
-    revision: str | None = option(metavar="REV", help="Commit, tag or branch of a Hub model.")
+    revision: Revision | None = option(help="Commit, tag or branch of a Hub model.")
     train_tokenizer: int | None = option(
         metavar="SIZE",
         parse=quantities.count,
         min=1,
         help="Train a byte-level BPE tokenizer of SIZE tokens from the data.",
     )
-    tokenizer: str | None = option(
-        metavar="MODEL", help="Use this model's tokenizer (default with --from: its own)."
+    tokenizer: ModelId | None = option(
+        help="Use this model's tokenizer (default with --from: its own)."
     )
-    context: int | None = option(
-        metavar="TOKENS",
-        min=2,
-        help="Tokens of a row (default: 512; with --from the model's own, at most 2048).",
+    context: Context | None = option(
+        help="Tokens of a row (default: 512; with --from the model's own, at most 2048)."
     )
-    tokens: int | None = option(
-        metavar="N",
-        parse=quantities.count,
-        min=1,
-        help="Train on N tokens (300K, 8.4B); else --epochs.",
-    )
+    tokens: Count | None = option(help="Train on N tokens (300K, 8.4B); else --epochs.")
     epochs: float = option(
         1.0,
         metavar="N",
@@ -110,7 +101,7 @@ class Options(TrainingOptions):
     )
     shape: ShapeName | None = option(
         help="With --sft: the shape of all records. By default each record's fields tell it: "
-        "--messages-field, --prompt-field and --response-field, else any of these shapes.",
+        "--messages-field, --prompt-field and --response-field, else any of these shapes."
     )
     learn_all: bool = option(False, help="With --sft: learn the prompts too.")
     pack: bool = option(

@@ -5,10 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from synthtools.cli import quantities
+from synthtools.cli.kinds import (
+    FieldName,
+    FolderName,
+    LabelledPath,
+    Name,
+    Natural,
+    Positive,
+    Probability,
+    Steps,
+    StepsOrShare,
+)
 from synthtools.cli.options import BadRecords, Jobs, Picture, Report, Seed, TextField
 from synthtools.cli.parameters import Group, option
-from synthtools.cli.quantities import NamedPath
 from synthtools.environment import rank_and_size
 from synthtools.errors import UsageError
 
@@ -23,11 +32,9 @@ class Conversations(Group):
     """Where conversations are in records."""
 
     group = "Input"
-    messages_field: str = option(
-        "messages", metavar="FIELD", help="Field of a conversation's messages."
-    )
-    prompt_field: str = option("prompt", metavar="FIELD", help="Field of a prompt.")
-    response_field: str = option("response", metavar="FIELD", help="Field of the answer to it.")
+    messages_field: FieldName = option("messages", help="Field of a conversation's messages.")
+    prompt_field: FieldName = option("prompt", help="Field of a prompt.")
+    response_field: FieldName = option("response", help="Field of the answer to it.")
 
 
 @dataclass(frozen=True)
@@ -55,19 +62,11 @@ class Optimizer(Group):
     schedule: Literal["cosine", "wsd", "linear", "constant"] = option(
         "wsd", help="Learning-rate schedule."
     )
-    warmup: float = option(
-        0,
-        metavar="STEPS|SHARE",
-        parse=quantities.span,
-        min=0,
-        help="Warm-up, in steps (200) or as a share of all (3%); 0: 2 %.",
+    warmup: StepsOrShare = option(
+        0, help="Warm-up, in steps (200) or as a share of all (3%); 0: 2 %."
     )
-    decay: float = option(
-        0,
-        metavar="STEPS|SHARE",
-        parse=quantities.span,
-        min=0,
-        help="Decay at the end of wsd, in steps (400) or as a share of all (10%); 0: 20 %.",
+    decay: StepsOrShare = option(
+        0, help="Decay at the end of wsd, in steps (400) or as a share of all (10%); 0: 20 %."
     )
     lr_floor: float = option(
         0.1, metavar="SHARE", min=0, max=1, help="Where cosine ends, as a share of the peak."
@@ -127,9 +126,8 @@ class Adapters(Group):
     lora_alpha: float | None = option(
         metavar="A", help="Scale of the adapters (default: twice the rank)."
     )
-    lora_dropout: float = option(0.0, metavar="P", min=0, max=1, help="Dropout before adapters.")
-    lora_targets: list[str] | None = option(
-        metavar="NAME,…",
+    lora_dropout: Probability = option(0.0, help="Dropout before adapters.")
+    lora_targets: list[Name] | None = option(
         commas=True,
         help="Layers that get adapters (default: all linear layers but the output layer).",
     )
@@ -157,22 +155,21 @@ class Checkpoints(Group):
     """What is kept, and how a run is resumed."""
 
     group = "Output"
-    output: str | None = option(None, "-o", metavar="DIR", help="The model directory to write.")
+    output: FolderName | None = option(None, "-o", help="The model directory to write.")
     save_dtype: Literal["float32", "bfloat16"] = option(
         "float32", help="Type of the saved weights."
     )
-    checkpoint_every: int = option(
-        500, metavar="STEPS", min=0, help="Steps between checkpoints; 0: only when interrupted."
+    checkpoint_every: Steps = option(
+        500, help="Steps between checkpoints; 0: only when interrupted."
     )
-    keep: int = option(2, metavar="N", min=1, help="Checkpoints to keep.")
+    keep: Positive = option(2, help="Checkpoints to keep.")
     resume: bool = option(
         False, help="Continue from the newest complete checkpoint; print a finished run's report."
     )
     force: bool = option(False, help="Overwrite an existing model.")
-    cache: str | None = option(
-        metavar="DIR",
+    cache: FolderName | None = option(
         help="Keep tokenized data here, to be used by other runs on the same data too (default: in "
-        "the model directory).",
+        "the model directory)."
     )
 
 
@@ -181,21 +178,14 @@ class Validation(Group):
     """What is measured and shown during training."""
 
     group = "Validation"
-    valid: list[NamedPath] | None = option(
-        metavar="NAME=PATH",
-        parse=quantities.named_path,
-        help="Perplexity of these records during training and at the end; repeatable.",
+    valid: list[LabelledPath] | None = option(
+        help="Perplexity of these records during training and at the end; repeatable."
     )
-    valid_every: int = option(
-        0, metavar="STEPS", min=0, help="Steps between validations; 0: only at the end."
+    valid_every: Steps = option(0, help="Steps between validations; 0: only at the end.")
+    patience: Natural = option(
+        0, help="Stop after N validations without a better loss, and keep the best weights."
     )
-    patience: int = option(
-        0,
-        metavar="N",
-        min=0,
-        help="Stop after N validations without a better loss, and keep the best weights.",
-    )
-    tensorboard: str | None = option(metavar="DIR", help="Write curves for TensorBoard.")
+    tensorboard: FolderName | None = option(help="Write curves for TensorBoard.")
     wandb: str | None = option(metavar="PROJECT", help="Send curves to Weights & Biases.")
 
     def check(self) -> None:

@@ -6,6 +6,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from synthtools.cli import quantities
+from synthtools.cli.kinds import (
+    Context,
+    Count,
+    ModelId,
+    Name,
+    Natural,
+    PathName,
+    Revision,
+    SharedPath,
+    Steps,
+)
 from synthtools.cli.parameters import Group, option
 from synthtools.cli.quantities import NamedNumber, PathShare
 from synthtools.cli.training_run import check_sources, source_name
@@ -63,21 +74,16 @@ class UnlearnObjective(Group):
     kl_direction: Literal["forward", "reverse"] = option(
         "forward", help="KL(original ‖ current), or KL(current ‖ original) [direction: ours]."
     )
-    reference: str | None = option(
-        metavar="MODEL",
+    reference: ModelId | None = option(
         help="The original model for KL, the methods that compare with it, and the report (default: "
-        "the model before unlearning).",
+        "the model before unlearning)."
     )
 
-    layer: int | None = option(
-        metavar="N",
-        min=0,
+    layer: Natural | None = option(
         help="Layer whose output rmu steers, from 0; it and the two before are trained (default: the "
-        "last of the first quarter).",
+        "last of the first quarter)."
     )
-    preferred_field: str = option(
-        "preferred", metavar="NAME", help="Field of the answer that dpo prefers."
-    )
+    preferred_field: Name = option("preferred", help="Field of the answer that dpo prefers.")
     refusal: list[str] | None = option(
         metavar="TEXT",
         help="What idkdpo prefers; repeatable: one of them for each prompt (default: ten sentences).",
@@ -108,26 +114,18 @@ class UnlearnObjective(Group):
 class Options(UnlearnObjective, TrainingOptions):
     """Options of ``synth unlearn``."""
 
-    model: str | None = option(
-        metavar="MODEL", help="The model to change: builtin, a directory or a Hub id."
-    )
-    revision: str | None = option(metavar="REV", help="Commit, tag or branch of a Hub model.")
-    forget: list[str] | None = option(
-        metavar="PATH",
+    model: ModelId | None = option(help="The model to change: builtin, a directory or a Hub id.")
+    revision: Revision | None = option(help="Commit, tag or branch of a Hub model.")
+    forget: list[PathName] | None = option(
         help="Records to forget: a text, or a prompt and a response (read as the prompt, an empty "
-        "line, the response); repeatable.",
+        "line, the response); repeatable."
     )
-    replay: list[PathShare] | None = option(
-        metavar="PATH[=SHARE]",
-        parse=quantities.path_share,
-        help="Human text that the model should keep; repeatable, with or without shares.",
+    replay: list[SharedPath] | None = option(
+        help="Human text that the model should keep; repeatable, with or without shares."
     )
-    tokens: int | None = option(
-        metavar="N",
-        parse=quantities.count,
-        min=1,
+    tokens: Count | None = option(
         help="Tokens to forget (100K, 1B; of replay with refine), in as many passes as that takes; "
-        "else --epochs.",
+        "else --epochs."
     )
     epochs: float = option(
         1.0, metavar="N", min=0, help="Passes over whichever of forget and replay ends first."
@@ -139,16 +137,11 @@ class Options(UnlearnObjective, TrainingOptions):
         max=1,
         help="Share of each step's rows that come from --forget, if there is replay [ours].",
     )
-    context: int | None = option(
-        metavar="TOKENS",
-        min=2,
-        help="Tokens of a row of replay (default: the model's own, at most 2048).",
+    context: Context | None = option(
+        help="Tokens of a row of replay (default: the model's own, at most 2048)."
     )
-    forget_context: int | None = option(
-        metavar="TOKENS",
-        min=2,
-        help="Tokens of a row of forget (default: as --context); longer documents count as "
-        "several.",
+    forget_context: Context | None = option(
+        help="Tokens of a row of forget (default: as --context); longer documents count as several."
     )
     sft: bool = option(
         False,
@@ -169,10 +162,8 @@ class Options(UnlearnObjective, TrainingOptions):
         help="Stop when perplexity on replay has risen this much (5%, 0.05) above the original's "
         "on the same rows (mean of 10 steps).",
     )
-    norms_every: int = option(
+    norms_every: Steps = option(
         50,
-        metavar="STEPS",
-        min=0,
         help="Steps between measurements of each term's gradient norm, each as costly as a step; "
         "0: never.",
     )
