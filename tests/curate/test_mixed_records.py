@@ -19,7 +19,7 @@ from synthtools.curate.mixture_parts import (
     everything,
     subsample,
 )
-from synthtools.curate.source_survey import SourceSurvey, of_one_form
+from synthtools.curate.source_survey import Room, SourceSurvey, of_one_form
 from synthtools.errors import SynthError
 from synthtools.records.batch import JsonBatch
 from synthtools.records.inputs import find_shards
@@ -34,10 +34,10 @@ def measured(name, sizes, seed=0):
     return MeasuredSource(name, np.array(sizes, np.int64), keys)
 
 
-def surveyed(name, *paths, jobs=1, block_bytes=500):
+def surveyed(name, *paths, jobs=1, block_bytes=500, room=None):
     """A source, measured in bytes of text."""
     shards = find_shards([str(path) for path in paths])
-    survey = SourceSurvey(name, shards)
+    survey = SourceSurvey(name, shards, room)
 
     def work(batch, texts):
         return texts.lengths(), hashes(batch.column("id"), texts.views()), len(texts.data)
@@ -117,8 +117,9 @@ def test_documents_are_found_again_by_their_place(form, tmp_path, written, batch
         sound = tmp_path / "sound.jsonl"
         sound.write_bytes(b"".join(line + b"\n" for line in rubbish.splitlines()[6:]))
         paths[0] = written(tmp_path / f"in.{form}", batches_of(sound))
-    survey = surveyed("a", *paths, block_bytes=64)
-    whole = survey.measured()
+    survey, kept = (surveyed("a", *paths, block_bytes=64, room=room) for room in (None, Room()))
+    assert not survey.kept and kept.kept == form.startswith("jsonl")
+    whole = [one.measured() for one in (survey, kept)][0]
     lines = [
         line
         for found in map_records(
@@ -133,8 +134,19 @@ def test_documents_are_found_again_by_their_place(form, tmp_path, written, batch
     for taken in ([0], [len(lines) - 1], [], range(len(lines)), random.choice(len(lines), 50)):
         passes = [np.unique(np.array(taken, np.int64))]
         part = MixturePart(whole, 1.0, 1.0, passes * 2)  # two passes over it
-        again = [line for batch in survey.taken(part) for line in batch.json_lines()]
-        assert again == [lines[i] for i in passes[0]] * 2
+        for one in (survey, kept):
+            again = [line for batch in one.taken(part) for line in batch.json_lines()]
+            assert again == [lines[i] for i in passes[0]] * 2
+
+
+def test_sources_that_fit_into_memory_together_are_kept(tmp_path):
+    sizes = {"small": 10, "large": 300, "later": 60}
+    for name, count in sizes.items():
+        (tmp_path / f"{name}.jsonl").write_text('{"text":"a"}\n' * count)
+    room = Room(100 * len('{"text":"a"}\n'))
+    kept = {name: surveyed(name, tmp_path / f"{name}.jsonl", room=room).kept for name in sizes}
+    assert kept == {"small": True, "large": False, "later": True}
+    assert room.left == 30 * len('{"text":"a"}\n')
 
 
 def test_a_source_that_changes_meanwhile_is_an_error(tmp_path):

@@ -1,5 +1,6 @@
 """Where records go: never half-written, never over an input, never over what is there unasked."""
 
+import errno
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import pytest
 
 from running import COLD, command, run, start
 from synthtools.errors import OutputExistsError, SynthError, UsageError
-from synthtools.records import encoders
+from synthtools.records import early_sync, encoders
 from synthtools.records.atomic_files import AtomicFile, write_whole
 from synthtools.records.inputs import find_shards
 from synthtools.records.outputs import open_sink
@@ -150,6 +151,42 @@ def test_a_full_disk_below_a_file_is_one_line(source, batches_of, tmp_path, monk
         writing.finish()
     writing.abort()
     assert names(tmp_path) == ["in.jsonl"]
+
+
+def test_a_file_is_sent_to_disk_while_it_is_written(tmp_path, monkeypatch):
+    sizes, sync = [], os.fsync
+
+    def noting(descriptor):
+        sizes.append(os.fstat(descriptor).st_size)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    monkeypatch.setattr(early_sync, "_SENT_BYTES", 2 << 20)
+    file = AtomicFile(tmp_path / "out.jsonl")
+    for _ in range(4):
+        file.file.write(bytes(1 << 20))
+        file.file.flush()
+        file.send_ahead()
+    file.commit()
+    assert sizes[0] >= 2 << 20 and sizes[-1] == (tmp_path / "out.jsonl").stat().st_size == 4 << 20
+
+
+def test_an_error_of_the_disk_while_a_file_is_written_is_not_lost(tmp_path, monkeypatch):
+    # The system reports a failed write to one fsync alone.
+    failures = [OSError(errno.EIO, "Input/output error")]
+    monkeypatch.setattr(os, "fsync", lambda descriptor: failures and _raised(failures.pop()))
+    monkeypatch.setattr(early_sync, "_SENT_BYTES", 1)
+    file = AtomicFile(tmp_path / "out.jsonl")
+    file.file.write(b"x")
+    file.send_ahead()
+    with pytest.raises(SynthError, match="out.jsonl: cannot be written: Input/output error"):
+        file.commit()
+    file.abort()
+    assert not failures and not list(tmp_path.iterdir())
+
+
+def _raised(error):
+    raise error
 
 
 @pytest.mark.parametrize("form", ["jsonl", "arrow"])

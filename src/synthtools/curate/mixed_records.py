@@ -36,16 +36,17 @@ def mixed(
     read_ahead: bool,
 ) -> MixedRecords:
     """The documents of the parts, read once more from their sources. ``seed``: of a shuffle; None to interleave
-    them. ``read_ahead``: read each source in a thread of its own."""
+    them. ``read_ahead``: in a thread, and each source that is read again in one of its own."""
     # What becomes JSON must not depend on which documents happen to be neighbours.
     same = of_one_form(surveys)
     streams: list[Iterator[Batch]] = []
     for survey, part in zip(surveys, parts, strict=True):
         stream = survey.taken(part)
         stream = stream if same else map(as_lines, stream)
-        streams.append(prefetched(stream, 2) if read_ahead else stream)
+        streams.append(prefetched(stream, 2) if read_ahead and not survey.kept else stream)
     if seed is None:
-        return interleave(parts, streams)
+        records = interleave(parts, streams)
+        return prefetched(records, 2) if read_ahead else records
     size = sum(
         survey.record_bytes * part.documents // max(1, len(part.source.sizes))
         for survey, part in zip(surveys, parts, strict=True)

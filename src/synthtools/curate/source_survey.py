@@ -10,10 +10,11 @@ import numpy as np
 
 from synthtools.curate.mixture_parts import MeasuredSource, MixturePart
 from synthtools.errors import TextError, parameter
-from synthtools.records.batch import ArrowBatch, Batch
+from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 from synthtools.records.inputs import Shard
 from synthtools.records.record_keys import RecordHashes, RecordKeys
 from synthtools.records.reread_records import picked
+from synthtools.records.shard_block import BlockLines
 
 if TYPE_CHECKING:
     from synthtools.records.text_buffer import TextBuffer
@@ -77,20 +78,35 @@ def _tokens(value: Any) -> int:
 
 # Bytes of a record that are not its text, for want of a closer look.
 _BESIDE_TEXT = 100
+# Of a source that is kept in memory instead of being read again [ours].
+_KEPT_BYTES = 256 << 20
+
+
+class Room:
+    """Bytes that the sources of a mixture may take up in memory, together."""
+
+    def __init__(self, size: int = _KEPT_BYTES) -> None:
+        self.left = size
 
 
 class SourceSurvey:
     """A source, seen batch by batch.
 
-    Memory: 24 bytes a document; while it is read 8 to 16 more.
+    Memory: 24 bytes a document; while it is read 8 to 16 more; its lines, if ``room`` has place for all of them.
+
+    Args:
+        room: shared with the other sources; None: nothing is kept.
 
     Attributes:
         record_bytes: of all documents as they are written, about.
         forms: the schemas of rows that were seen, None for lines.
     """
 
-    def __init__(self, name: str, shards: Sequence[Shard]) -> None:
+    def __init__(self, name: str, shards: Sequence[Shard], room: Room | None = None) -> None:
         self.name = name
+        self._room = room or Room(0)
+        self._kept: list[JsonBatch] | None = []
+        self._kept_bytes = 0
         self.record_bytes = 0
         self._shards = list(shards)
         self._keys = RecordKeys(apart=True)
@@ -114,6 +130,26 @@ class SourceSurvey:
         form = batch.rows.schema if isinstance(batch, ArrowBatch) else None
         if form not in self.forms:
             self.forms.append(form)
+        self._keep(batch)
+
+    def _keep(self, batch: Batch) -> None:
+        """Keeps the lines of a batch, or drops all where they cannot be kept."""
+        if self._kept is None:
+            return
+        size = self._room.left + 1
+        if isinstance(batch, JsonBatch) and len(batch.lines) == len(batch):
+            size = batch.lines.size if isinstance(batch.lines, BlockLines) else batch.sizes().sum()
+        if size <= self._room.left:
+            self._kept.append(_lines_alone(batch))
+        else:
+            self._kept, size = None, -self._kept_bytes
+        self._room.left -= size
+        self._kept_bytes += size
+
+    @property
+    def kept(self) -> bool:
+        """Whether all of it is in memory."""
+        return self._kept is not None
 
     def measured(self) -> MeasuredSource:
         """All that has been seen."""
@@ -126,7 +162,11 @@ class SourceSurvey:
         return MeasuredSource(self.name, sizes, keys)
 
     def taken(self, part: MixturePart) -> Iterator[Batch]:
-        """The documents that a part takes from this source, read once more, in the part's order."""
+        """The documents that a part takes from this source, read once more if they were not kept, in the part's
+        order."""
+        if self._kept is not None:
+            yield from self._recalled(part.passes)
+            return
         numbers = [self._numbers[shard.name][0] for shard in self._shards]
         ends = np.cumsum([len(some) for some in numbers], dtype=np.int64)
         for taken in part.passes:
@@ -134,6 +174,24 @@ class SourceSurvey:
             starts = [0, *ends[:-1].tolist()]
             wanted = [some[o - start] for some, o, start in zip(numbers, own, starts, strict=True)]
             yield from picked(self._shards, wanted)
+
+    def _recalled(self, passes: Sequence[np.ndarray]) -> Iterator[Batch]:
+        assert self._kept is not None
+        ends = np.cumsum([0, *map(len, self._kept)])
+        for taken in passes:
+            places = np.searchsorted(taken, ends)
+            for index, batch in enumerate(self._kept):
+                own = taken[places[index] : places[index + 1]] - ends[index]
+                if len(own):
+                    again = _lines_alone(batch)
+                    yield again if len(own) == len(batch) else again.take(own.tolist())
+
+
+def _lines_alone(batch: Batch) -> JsonBatch:
+    """The lines of a batch and their numbers; what was split or parsed is not held on to."""
+    assert isinstance(batch, JsonBatch)
+    lines = batch.lines.afresh() if isinstance(batch.lines, BlockLines) else batch.lines
+    return JsonBatch(batch.source, batch.numbers, lines=lines)
 
 
 def of_one_form(surveys: Sequence[SourceSurvey]) -> bool:

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import BinaryIO
 
 from synthtools.errors import OutputExistsError, SynthError, UsageError, parameter
+from synthtools.records.early_sync import EarlySync
 from synthtools.records.exclusive_rename import rename_new
 from synthtools.records.output_lock import OutputLock, hidden, release_all
 from synthtools.records.remote_paths import RemotePath
@@ -159,6 +160,8 @@ class AtomicFile:
         SynthError: the folder is missing or not writable.
     """
 
+    _early: EarlySync | None = None
+
     def __init__(
         self, path: Path, force: bool = False, claimed: bool = False, same: bool = False
     ) -> None:
@@ -200,14 +203,28 @@ class AtomicFile:
     def restart(self) -> Path:
         """Starts the content over; the old content can be read from the returned path."""
         assert self._temporary is not None
+        self._await_early()
         self.file.close()
         self._spares.append(self._temporary)
         self._open()
         return self._spares[-1]
 
+    def send_ahead(self) -> None:
+        """Sends what was written so far to disk, in a thread, so that ``settle`` waits for little."""
+        if self._temporary is not None:
+            if self._early is None:
+                self._early = EarlySync(self.file)
+            self._early.go_on()
+
+    def _await_early(self) -> OSError | None:
+        early, self._early = self._early, None
+        return None if early is None else early.end()
+
     def settle(self) -> None:
         """Flushes the content to disk, so that ``commit`` only has to rename."""
         with write_errors(self.path):
+            if error := self._await_early():
+                raise error
             self.file.flush()
             if self._temporary is not None:
                 os.fsync(self.file.fileno())
@@ -243,6 +260,7 @@ class AtomicFile:
 
     def abort(self) -> None:
         """Removes the temporary file."""
+        self._await_early()
         try:
             self.file.close()
         except OSError:

@@ -202,9 +202,10 @@ class JsonBatch(Batch):
         return np.array([len(line) + 1 for line in self.lines], np.int64)
 
     def _take_records(self, indices: Indices) -> Self:
+        lines = self.lines[:]  # split once, where they are a block
         return replace(
             self,
-            lines=[self.lines[i] for i in indices],
+            lines=[lines[i] for i in indices],
             parsed=self.parsed and [self.parsed[i] for i in indices],
             scanned={n: [texts[i] for i in indices] for n, texts in self.scanned.items()},
         )

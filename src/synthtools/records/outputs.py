@@ -222,6 +222,7 @@ class FileSink(Sink):
         batch = self._sound(batch, self._form)
         with write_errors(self._file.path):
             self._encoder.write(batch)
+            self._file.send_ahead()
         self._count(batch)
 
     def settle(self) -> None:

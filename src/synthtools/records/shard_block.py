@@ -61,9 +61,10 @@ class ShardBlock:
 
 
 class BlockLines(Sequence[bytes]):
-    """The lines of a block, split on demand."""
+    """The lines of a block, split on demand. ``size``: of the block, bytes."""
 
     def __init__(self, block: bytes, count: int) -> None:
+        self.size = len(block)
         self._block = block
         self._count = count
         self._parted: list[bytes] | None = None
@@ -76,6 +77,10 @@ class BlockLines(Sequence[bytes]):
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._all())
+
+    def afresh(self) -> BlockLines:
+        """The same lines, not split yet: who keeps them does not keep what others split."""
+        return BlockLines(self._block, self._count)
 
     def _all(self) -> list[bytes]:
         if self._parted is None:

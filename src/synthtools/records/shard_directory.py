@@ -212,8 +212,9 @@ class DirectorySink(Sink):
     def _append(self, part: Batch) -> None:
         if self._encoder is None:
             self._open_shard()
-        assert self._encoder is not None
+        assert self._encoder is not None and self._file is not None
         self._encoder.write(part)
+        self._file.send_ahead()
         self._shard_records += len(part)
         self._end = int(part.ordinals[-1]) + 1
         self._count(part)

@@ -13,9 +13,10 @@ Examples:
   synth mix 'human/*.zst=75%' synthetic.parquet=25% --unit words --label source | synth ppl
   synth mix --workflow accumulate --generation real/ --generation g1/ -o train/
 
-Memory: about 70 bytes per document (--shuffle: 170), never the texts; some MB of each source, with
---shuffle a few times 64 MB or a 128th of the mixture. Sources are read twice; input from a pipe
-(/dev/stdin=0.25) and, with --shuffle, the mixture are kept in TMPDIR.
+Memory: about 70 bytes per document (--shuffle: 170); sources of JSONL that take up to 256 MB
+together, uncompressed; of others some MB, and they are read twice; with --shuffle a few times 64 MB
+or a 128th of the mixture. Input from a pipe (/dev/stdin=0.25) and, with --shuffle, the mixture are
+kept in TMPDIR.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.cli.run import Run
     from synthtools.cli.terminal import remark
     from synthtools.curate.mixture_parts import manifest
-    from synthtools.curate.source_survey import SourceSurvey
+    from synthtools.curate.source_survey import Room, SourceSurvey
 
     shares = options.shares()
     files = {name: _files(name) for name, share in shares.items() if share}
@@ -192,7 +193,8 @@ def run(options: Options) -> dict[str, Any]:
             if not share and not options.quiet:
                 remark(f"{name}: has a share of 0 and is left out")
         groups = _grouped(run, files)
-        surveys = [SourceSurvey(name, groups.get(name, [])) for name in shares]
+        room = Room()
+        surveys = [SourceSurvey(name, groups.get(name, []), room) for name in shares]
         with _tokenizer_threads(options.workers()):
             _measure(run, surveys, groups, options)
         parts = _planned([survey.measured() for survey in surveys], options)
