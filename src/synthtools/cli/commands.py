@@ -12,11 +12,9 @@ from typer.core import TyperCommand, TyperGroup
 
 from synthtools.cli.options import DEBUG, checked, claim_outputs
 from synthtools.cli.parameters import Option, Parameter, parameters
-from synthtools.cli.publish import publish
 from synthtools.cli.terminal import write_stdout
 from synthtools.environment import keep_freed_memory
 from synthtools.errors import PartialReportError
-from synthtools.reports import lines
 
 DEBUG_PARAMETER = Parameter(
     "debug",
@@ -29,8 +27,25 @@ DEBUG_PARAMETER = Parameter(
 )
 
 
+class _AsGiven:
+    """In place of Typer's conversion: values are flags, strings and lists of strings, which ``parameters``
+    converts. Typer imports pydantic and builds an adapter for each option, half of a tool's start."""
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        return () if value is None and (param.multiple or param.nargs == -1) else value
+
+
+def _unconverted(params: list[Any]) -> list[Any]:
+    for one in params:
+        vars(one)["get_runtime_param"] = _AsGiven
+    return params
+
+
 class Command(TyperCommand):
     """A command whose help shows the tool's own options first, then those of each shared group."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _unconverted(super().get_params(ctx))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         order = ("Options", "Input", "Output", "Model", "Servers", "Run")
@@ -50,6 +65,9 @@ class Command(TyperCommand):
 
 class ToolGroup(TyperGroup):
     """The tools with full summaries, which Click would cut at 45 characters."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _unconverted(super().get_params(ctx))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
@@ -77,6 +95,10 @@ def add(app: typer.Typer, tool: str, module: ModuleType, **settings: Any) -> Non
 
 def _run(module: ModuleType, given: dict[str, Any]) -> None:
     """Runs a tool and prints its report or text."""
+    # Help needs neither: they take as long to import as the rest of the command line.
+    from synthtools.cli.publish import publish
+    from synthtools.reports import lines
+
     options = checked(module.Options, given, _flag)
     try:
         report = module.run(options)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import filecmp
 import os
 import re
-import secrets
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -190,7 +189,7 @@ class AtomicFile:
             raise
 
     def _open(self) -> None:
-        name = f"{hidden(self.path.name)}.{secrets.token_hex(4)}.partial"
+        name = f"{hidden(self.path.name)}.{os.urandom(4).hex()}.partial"
         with write_errors(self.path):
             self._temporary = self.path.with_name(name)
             _BEGUN.add(self._temporary)

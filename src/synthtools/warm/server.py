@@ -230,7 +230,7 @@ def main() -> None:
     end = os.pidfd_open(int(sys.argv[2]))
     if os.fork():  # no child of the process that waits for us: that one may wait for all it has
         os._exit(0)
-    warm_up(["orjson", "pydantic", "synthtools.tools.cat", "synthtools.cli.app"])
+    warm_up(["orjson", "synthtools.tools.cat", "synthtools.cli.app"])
     request = serve(listening, end)
     if request is None:
         if folder:
