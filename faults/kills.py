@@ -44,7 +44,7 @@ class Started:
             server = socket.socket(socket.AF_UNIX)
             server.connect(f"\0{command[-1]}")
             there = {number: file.fileno() for number, file in enumerate(files)}
-            client.ask(server, list(map(str, words)), there)
+            client.request_child(server, list(map(str, words)), there)
             self._answers = server
             self.pid = self._number()
             sound(self.pid, "the environment is not that of the warm process")

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import settings
 
 from synthtools.environment import user_cache
-from synthtools.warm.client import surroundings
+from synthtools.warm.client import inherited_state
 
 if TYPE_CHECKING:
     from synthtools.lm.scorer import LanguageModel
@@ -102,9 +102,9 @@ BUILTIN_WEIGHTS = (
 @pytest.fixture(autouse=True, scope="module")
 def unchanged_environment() -> Iterable[None]:
     """Fails where a file's tests leave variables behind that make later starts cold."""
-    before = surroundings()
+    before = inherited_state()
     yield
-    assert surroundings() == before
+    assert inherited_state() == before
 
 
 @pytest.fixture(scope="session")

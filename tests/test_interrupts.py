@@ -107,7 +107,7 @@ def test_a_second_signal_does_not_wait_for_the_lock_either(tmp_path):
 
 
 def test_a_wish_ends_nothing_and_the_next_signal_does(tmp_path):
-    wish = "interrupts.excuse(); import signal; signal.signal(signal.SIGINT, lambda *_: None)"
+    wish = "interrupts.let_tool_handle_signal(); import signal; signal.signal(signal.SIGINT, lambda *_: None)"
     process = begun(tmp_path, 0.1, wish)
     process.send_signal(signal.SIGINT)
     time.sleep(1)

@@ -252,7 +252,7 @@ def test_on_a_cluster_what_is_chosen_is_read_again(folder, tmp_path, output, sha
     picked = Mock(wraps=map_ray.picked)
     monkeypatch.setattr(map_ray, "picked", picked)
     if not shared:
-        monkeypatch.setattr(map_ray, "seen_by_all", lambda shard: False)
+        monkeypatch.setattr(map_ray, "is_shared", lambda shard: False)
     found = []
     for name, cluster in (("here", None), ("there", Pickling())):
         monkeypatch.setattr(Jobs, "cluster", lambda _, cluster=cluster: cluster)

@@ -13,7 +13,13 @@ import running
 from synthtools.errors import RecordError, SynthError
 from synthtools.records.added_column import Column
 from synthtools.records.batch import MISSING, ArrowBatch, JsonBatch
-from synthtools.records.field_paths import inner_path, keys_to, parted, read_along, value_of
+from synthtools.records.field_paths import (
+    inner_path,
+    keys_to,
+    split_names,
+    value_of,
+    with_root_fields,
+)
 
 RECORD = {
     "id": 1,
@@ -74,13 +80,13 @@ def test_a_scanned_field_is_read_out_of_the_one_that_holds_it():
     scanned = {"a.b": [None, b"6", None], "a": [b'{"b": 5}', b'{"b": 7}', None]}
     batch = JsonBatch("f", [1, 2, 3], lines=lines, scanned=scanned)
     assert batch.column("a.b") == [5, 6, MISSING] and batch.parsed is None
-    assert read_along(["a.b", "c"]) == ("a.b", "c", "a")
+    assert with_root_fields(["a.b", "c"]) == ("a.b", "c", "a")
 
 
 def test_names_are_parted_outside_of_quotes_and_brackets():
     text = 'id, m[a=1,b="],"].c ,"x,y"'
-    assert parted(text) == ["id", 'm[a=1,b="],"].c', "x,y"]
-    assert parted("") == [""] and parted("a,") == ["a", ""]
+    assert split_names(text) == ["id", 'm[a=1,b="],"].c', "x,y"]
+    assert split_names("") == [""] and split_names("a,") == ["a", ""]
 
 
 LINE = b' { "id" : 1e2,"meta":{ "source" : "w\\u0065b" , "n":[1 ,"]", {"a":"}"} ] } ,"t":"x"}\r'

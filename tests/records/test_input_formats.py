@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from running import run
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.conversion import array_elements, csv_rows
-from synthtools.records.first_records import look
+from synthtools.records.first_records import check_first_records
 from synthtools.records.input_format import INPUT_FORMAT, InputFormat, stem
 from synthtools.records.inputs import find_shards
 from synthtools.records.reader import read
@@ -292,7 +292,7 @@ def test_the_first_record_is_looked_at_in_every_format(tmp_path):
     (tmp_path / "b.json").write_text("[1]")
     for name in ("a.csv", "b.json"):
         with pytest.raises(SynthError, match=name):
-            look(find_shards([str(tmp_path / name)]), lambda batch: None)
+            check_first_records(find_shards([str(tmp_path / name)]), lambda batch: None)
 
 
 # ---------------------------------------------------------------- tools, pipes, outputs

@@ -7,7 +7,7 @@ import pytest
 
 from synthtools.errors import RecordError, SynthError, UsageError
 from synthtools.scale import ray_cluster as clusters
-from synthtools.scale.actor_pool import held as held_by
+from synthtools.scale.actor_pool import open_on_actors as held_by
 
 
 def opened(value, tell):

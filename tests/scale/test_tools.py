@@ -152,10 +152,10 @@ def test_errors_are_told_as_here(nodes, shards, wrong):
 def lossy(nodes, monkeypatch):
     """Kills the second node when three waves have come back, which all actors share. Gives what was
     lost: the calls of each actor that went."""
-    from synthtools.scale.actor_pool import ActorPool, Holding
+    from synthtools.scale.actor_pool import ActorPool, HeldObject
 
     lost, came = [], []
-    lose, settle, in_order = ActorPool._lose, ActorPool._settled, Holding.in_order
+    lose, settle, in_order = ActorPool._lose, ActorPool._settled, HeldObject.in_order
 
     def waiting(self, *words):
         assert until(lambda: all(self in actor.holds for actor in self.pool._actors) or lost)
@@ -171,7 +171,7 @@ def lossy(nodes, monkeypatch):
         if len(came) == 3:
             nodes.kill()
 
-    monkeypatch.setattr(Holding, "in_order", waiting)
+    monkeypatch.setattr(HeldObject, "in_order", waiting)
     monkeypatch.setattr(ActorPool, "_lose", losing)
     monkeypatch.setattr(ActorPool, "_settled", settling)
     return lost

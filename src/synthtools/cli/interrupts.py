@@ -36,26 +36,26 @@ _SOON = 0.2
 # Commands to the watching process, besides signal numbers.
 _EXCUSE, _NO_EXCUSE, _LONG = 253, 254, 255
 
-_telling = -1
+_control_pipe = -1
 _watcher = 0
 # The reader of stdout has closed the pipe, which is not a failure.
 _unread = False
 _undecided = threading.Lock()
 
 
-def excuse() -> None:
+def let_tool_handle_signal() -> None:
     """Lets the tool handle the next signal itself, without a time limit."""
-    _tell(_EXCUSE)
+    _notify(_EXCUSE)
 
 
-def no_excuse() -> None:
+def end_on_signal() -> None:
     """Ends the tool on every signal from now on."""
-    _tell(_NO_EXCUSE)
+    _notify(_NO_EXCUSE)
 
 
-def _tell(word: int) -> None:
-    if _telling >= 0:
-        os.write(_telling, bytes([word]))
+def _notify(word: int) -> None:
+    if _control_pipe >= 0:
+        os.write(_control_pipe, bytes([word]))
 
 
 def end_without_reader(sink: Sink | None) -> None:
@@ -88,7 +88,7 @@ def exit_code() -> int:
 
 def listen() -> None:
     """Starts watching signals, in addition to the installed handlers."""
-    global _telling, _watcher
+    global _control_pipe, _watcher
     heard, telling = os.pipe()
     asked, asking = os.pipe()
     last, ending = os.pipe()
@@ -100,7 +100,7 @@ def listen() -> None:
         finally:
             os._exit(0)
     os.close(asking)
-    _telling = telling
+    _control_pipe = telling
     os.set_blocking(telling, False)
     signal.set_wakeup_fd(telling, warn_on_full_buffer=False)
     _exit_at_byte(last)
@@ -113,21 +113,21 @@ def release() -> None:
     global _watcher
     watcher, _watcher = _watcher, 0
     if watcher:
-        _deaf()
+        _stop_watching_in_child()
         os.kill(watcher, signal.SIGKILL)
         os.waitpid(watcher, 0)
 
 
-def _deaf() -> None:
+def _stop_watching_in_child() -> None:
     """Stops watching in a forked child, whose signals are its own."""
-    global _telling, _watcher
-    if _telling >= 0:
+    global _control_pipe, _watcher
+    if _control_pipe >= 0:
         signal.set_wakeup_fd(-1)
-        os.close(_telling)
-    _telling, _watcher = -1, 0
+        os.close(_control_pipe)
+    _control_pipe, _watcher = -1, 0
 
 
-os.register_at_fork(after_in_child=_deaf)
+os.register_at_fork(after_in_child=_stop_watching_in_child)
 
 
 def _end_when(asked: int) -> None:
@@ -136,7 +136,7 @@ def _end_when(asked: int) -> None:
         return  # released
     busy = any(name in sys.modules for name in _WITH_PROCESSES)
     if busy:
-        _tell(_LONG)
+        _notify(_LONG)
     again = select.select([asked], [], [], _LONG_PATIENCE if busy else _PATIENCE)[0]
     if again and not os.read(asked, 1):
         return

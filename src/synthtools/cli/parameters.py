@@ -151,9 +151,9 @@ class Parameter:
             return self._one(given, called)
         items = [given] if isinstance(given, (str, int, float, os.PathLike)) else list(given)
         if self.option.commas:
-            from synthtools.records.field_paths import parted
+            from synthtools.records.field_paths import split_names
 
-            split = (parted(item) if isinstance(item, str) else [item] for item in items)
+            split = (split_names(item) if isinstance(item, str) else [item] for item in items)
             items = [part for one in split for part in one]
         return [self._one(item, called) for item in items] or None
 

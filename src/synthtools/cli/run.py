@@ -14,10 +14,10 @@ from synthtools.cli.publish import draw, require_folder
 from synthtools.cli.run_inputs import RunInputs
 from synthtools.cli.run_remarks import (
     RemarkedRejects,
-    tell_empty,
-    tell_nonfinite,
-    tell_nothing_written,
-    tell_skipped,
+    remark_empty,
+    remark_nonfinite,
+    remark_nothing_written,
+    remark_skipped,
 )
 from synthtools.environment import rank_and_size
 from synthtools.errors import SynthError, UsageError
@@ -262,13 +262,13 @@ class Run(RunInputs):
             sink.finish()
         if self.rejects.file is not None:
             self.rejects.file.commit()
-        tell_skipped(self.rejects, self._reading.rejects)
+        remark_skipped(self.rejects, self._reading.rejects)
         if not self.quiet:
-            tell_empty(self._counts.empty)
+            remark_empty(self._counts.empty)
             if self.sink is not None and not self.sink.records and not self.done:
-                tell_nothing_written(self._counts.total)
+                remark_nothing_written(self._counts.total)
         if not self.quiet or terminal.LOGGED.get():
-            tell_nonfinite(sum(sink.nonfinite.count for sink in sinks))
+            remark_nonfinite(sum(sink.nonfinite.count for sink in sinks))
         report, writing = self._report(result or {}), self._writing
         if writing is not None and writing.report:
             document.save(report, writing.report)

@@ -15,8 +15,8 @@ from synthtools.cli.run_progress import InputCounts, RunProgress
 from synthtools.cli.run_remarks import REMARKED
 from synthtools.cli.text_shape import ShapedText
 from synthtools.records.batch import Batch
-from synthtools.records.field_paths import read_along
-from synthtools.records.first_records import look
+from synthtools.records.field_paths import with_root_fields
+from synthtools.records.first_records import check_first_records
 from synthtools.records.inputs import STDIN, STDIN_NAME, Shard, find_shards, part_of
 from synthtools.records.reader import read
 from synthtools.records.record_faults import require_text
@@ -104,9 +104,9 @@ class RunInputs:
             if not reading.quiet and is_unfinished(path_of(name)):
                 terminal.remark(f"{name}: the run that writes it has not ended; reading its shards")
         if reading.on_error == "fail":
-            look(self.shards, check or self._require)
+            check_first_records(self.shards, check or self._require)
             if check_beside is not None:
-                look(self.shards_beside, check_beside)
+                check_first_records(self.shards_beside, check_beside)
 
     @cached_property
     def text_field(self) -> str:
@@ -235,7 +235,7 @@ class RunInputs:
         name = text_field or self.text_field
         assert name is not None
         fields_only = not records and not self.passes_on()
-        task = BlockTask(work, name, read_along(fields), option, fields_only)
+        task = BlockTask(work, name, with_root_fields(fields), option, fields_only)
         inputs = self.shards if shards is None else list(shards)
         cluster = jobs.cluster()
         rejects = self.rejects_of(again)
@@ -257,7 +257,7 @@ class RunInputs:
         from synthtools.records import map_ray
         from synthtools.records.reread_records import RereadRecords
 
-        if not all(map(map_ray.seen_by_all, self.shards)):
+        if not all(map(map_ray.is_shared, self.shards)):
             return None
         return RereadRecords(self.shards, partial(map_ray.picked, cluster=cluster))
 

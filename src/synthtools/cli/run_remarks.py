@@ -10,7 +10,7 @@ from synthtools.errors import RecordError
 from synthtools.records.rejects import Rejects
 
 
-def tell_skipped(rejects: Rejects, file: str | None) -> None:
+def remark_skipped(rejects: Rejects, file: str | None) -> None:
     """Reports the number of bad records, by reason."""
     if rejects.count:
         reasons = ", ".join(f"{n} × {why}" for why, n in rejects.reasons.most_common(3))
@@ -19,21 +19,21 @@ def tell_skipped(rejects: Rejects, file: str | None) -> None:
         remark(f"{rejects.count} skipped: {reasons}{more}{kept}")
 
 
-def tell_empty(names: Sequence[str]) -> None:
+def remark_empty(names: Sequence[str]) -> None:
     """Reports inputs without records."""
     if names:
         more = f" and {len(names) - 3:,} others" if len(names) > 3 else ""
         remark(f"no records in {', '.join(dict.fromkeys(names[:3]))}{more}")
 
 
-def tell_nothing_written(read: int) -> None:
+def remark_nothing_written(read: int) -> None:
     """Reports an output without records."""
     if read:
         s = "" if read == 1 else "s"
         remark(f"nothing was written, of {read:,} record{s} read")
 
 
-def tell_nonfinite(count: int) -> None:
+def remark_nonfinite(count: int) -> None:
     """Reports numbers that JSON cannot represent."""
     if count:
         s = "" if count == 1 else "s"

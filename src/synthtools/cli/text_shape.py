@@ -43,7 +43,7 @@ class ShapedText(TextField):
 
         if self.text_field != "text":
             return self.text_field
-        return self.text_in(None if self.shape else first_records.first(shards), name, True)
+        return self.text_in(None if self.shape else first_records.first_record(shards), name, True)
 
     def text_in(self, record: Batch | None, name: str | None = None, tell: bool = False) -> str:
         """The field, or its path, in records like this one."""

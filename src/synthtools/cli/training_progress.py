@@ -85,7 +85,7 @@ class StopOnSignal:
         return self._asked
 
     def __enter__(self) -> None:
-        interrupts.excuse()
+        interrupts.let_tool_handle_signal()
         # Python handles signals only in the main thread.
         main = threading.current_thread() is threading.main_thread()
         self._before = {
@@ -95,7 +95,7 @@ class StopOnSignal:
         }
 
     def __exit__(self, *error: object) -> None:
-        interrupts.no_excuse()
+        interrupts.end_on_signal()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

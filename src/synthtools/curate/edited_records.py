@@ -21,7 +21,7 @@ from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.records.added_column import Column
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.rejects import Rejects
-from synthtools.records.transform import in_calls, kept, sound
+from synthtools.records.transform import in_calls, kept_mask, without_failing
 
 _FIELDS = ("token_ids", "token_logprobs", "candidates")
 
@@ -155,7 +155,9 @@ def edited_by_model(
 
     def tokenise(run: list[_Keyed]) -> tuple[list[_Keyed], list[Tokenised]]:
         batches = [batch for batch, _ in run]
-        left, tokens = sound(batches, lambda some: model.tokenise(texts_of(some)), rejects)
+        left, tokens = without_failing(
+            batches, lambda some: model.tokenise(texts_of(some)), rejects
+        )
         model.progress.bring(
             sum(int(batch.sizes().sum()) for batch in batches),
             generations * sum(len(t.ids) for t in tokens),
@@ -180,7 +182,7 @@ def edited_by_model(
                 scores = model.score(model.tokenise(texts), request)
             return past, texts, scores
 
-        left, columns = sound([batch for batch, _ in run], edited, rejects)
+        left, columns = without_failing([batch for batch, _ in run], edited, rejects)
         return _keyed(left, run), columns
 
     runs = in_calls(
@@ -203,7 +205,9 @@ def edited_by_model(
 
 def _keyed(left: list[Batch], run: list[_Keyed]) -> list[_Keyed]:
     """What is left of batches, with their keys."""
-    return [(some, keys[kept(batch, some)]) for some, (batch, keys) in zip(left, run, strict=True)]
+    return [
+        (some, keys[kept_mask(batch, some)]) for some, (batch, keys) in zip(left, run, strict=True)
+    ]
 
 
 def edited_by_scores(
@@ -227,7 +231,7 @@ def edited_by_scores(
         return scores_of(some[0], some[0].column(text_field))
 
     for one in batches:
-        left, scores = sound([one[0]], scored, rejects or Rejects())
+        left, scores = without_failing([one[0]], scored, rejects or Rejects())
         ((batch, keys),) = _keyed(left, [one])
         texts = batch.column(text_field)
         results = _edit_all(texts, scores, [int(k) for k in keys], rules, tokenizer, seed, 0)

@@ -16,7 +16,7 @@ from synthtools.lm.scores import ScoreRequest
 from synthtools.measure.perplexity import Summary
 from synthtools.measure.scored_records import scored
 from synthtools.records.batch import MISSING
-from synthtools.records.first_records import first
+from synthtools.records.first_records import first_record
 from synthtools.records.inputs import find_shards
 from synthtools.records.record_faults import require_text
 from synthtools.records.record_keys import ID_FIELD
@@ -51,7 +51,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     nll: list[float] = []
     for domain, path in evaluator.options.valid:
         summary, rejects = Summary(), evaluator.rejects
-        text = text_path(first(find_shards([path])))
+        text = text_path(first_record(find_shards([path])))
         if text != "text":
             evaluator.remark(f"{path}: the text is {text}")
         batches = (require_text(batch, text, rejects) for batch in evaluator.batches(path))

@@ -25,7 +25,7 @@ _NEEDS_CODE = "needs code from its repository, which is never run here"
 
 
 @contextmanager
-def explained(name: str) -> Iterator[None]:
+def load_errors(name: str) -> Iterator[None]:
     """Turns transformers' errors about a model into one line, and silences its log."""
     refuse_unreached(name)
     try:
@@ -34,7 +34,7 @@ def explained(name: str) -> Iterator[None]:
     except SynthError:
         raise
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise SynthError(f"{name}: {_why(name, error)}") from error
+        raise SynthError(f"{name}: {_explanation(name, error)}") from error
     except Exception as error:  # damaged safetensors or tokenizer files raise their own types
         if mismatch := _MISMATCH.search(str(error)):
             tensor, stored, wanted = ("×".join(part.split(", ")) for part in mismatch.groups())
@@ -49,7 +49,7 @@ def explained(name: str) -> Iterator[None]:
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """transformers logs only errors and shows no progress bars."""
-    lighten()
+    skip_unused_imports()
     import transformers
 
     verbosity = transformers.logging.get_verbosity()
@@ -65,7 +65,7 @@ def quiet_transformers() -> Iterator[None]:
 
 
 @cache
-def lighten() -> None:
+def skip_unused_imports() -> None:
     """Keeps transformers from importing scikit-learn, scipy and pandas: two seconds of every start, for
     a kind of assisted decoding that is not used here."""
     import transformers.utils
@@ -76,9 +76,9 @@ def lighten() -> None:
 def refuse_unreached(name: str) -> None:
     """Raises SynthError if a model can only be on the Hub, the Hub cannot be reached, and its local cache
     does not hold the model. Imports neither torch nor transformers."""
-    if name == BUILTIN or os.path.isdir(name) or is_gguf(name) or not _may_be_the_hubs(name):
+    if name == BUILTIN or os.path.isdir(name) or is_gguf(name) or not _could_be_hub_name(name):
         return
-    _look_for_the_hub()
+    _check_hub()
     from huggingface_hub import constants
 
     held = os.path.join(constants.HF_HUB_CACHE, f"models--{name.replace('/', '--')}")
@@ -86,12 +86,12 @@ def refuse_unreached(name: str) -> None:
         raise SynthError(f"{name}: {_NOT_THERE}")
 
 
-def _may_be_the_hubs(name: str) -> bool:
+def _could_be_hub_name(name: str) -> bool:
     return not name.startswith((".", "/", "~")) and name.count("/") <= 1
 
 
 @cache
-def _look_for_the_hub() -> None:
+def _check_hub() -> None:
     """Switches to the local cache if the Hub cannot be reached.
 
     Otherwise huggingface_hub tries six times for every file of a model, half a minute each, before it
@@ -108,7 +108,7 @@ def _look_for_the_hub() -> None:
         constants.HF_HUB_OFFLINE = True
 
 
-def _why(name: str, error: Exception) -> str:
+def _explanation(name: str, error: Exception) -> str:
     text = " ".join(str(error).split())
     if "trust_remote_code" in text:
         return _NEEDS_CODE
@@ -123,7 +123,7 @@ def _why(name: str, error: Exception) -> str:
             )
         if ".safetensors" not in suffixes and "safetensors" in text:
             return "has no weights (model.safetensors)"
-    elif not _may_be_the_hubs(name):
+    elif not _could_be_hub_name(name):
         return "no such model directory"
     elif "safetensors" in text and "does not appear" in text:
         return "has no safetensors weights; ask for a revision that has, or convert it"

@@ -174,7 +174,7 @@ def open_generator(
     if settings.ray:
         from synthtools.lm.ray_backend import RayGenerator
 
-        opener = partial(_open_generator_there, sampling, seed)
+        opener = partial(_open_generator_on_actor, sampling, seed)
         return RayGenerator(settings, sampling, opener, remark)
     backend = choose_backend(settings)
     if backend == "server":
@@ -210,7 +210,7 @@ def open_generator(
     return TorchGenerator(settings, prompting, seed, description, remark)
 
 
-def _open_generator_there(
+def _open_generator_on_actor(
     sampling: SamplingSettings, seed: int, settings: ModelSettings, remark: Remark
 ) -> Generator:
     return open_generator(settings, sampling, seed, remark)

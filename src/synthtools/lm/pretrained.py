@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthtools.errors import SynthError, parameter
-from synthtools.lm.load_errors import explained, lighten
+from synthtools.lm.load_errors import load_errors, skip_unused_imports
 from synthtools.lm.model_files import (
     check_configuration,
     check_weights,
@@ -39,9 +39,9 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     Raises:
         SynthError: the model has none, or not a fast one.
     """
-    lighten()
+    skip_unused_imports()
     location = ModelName(name, revision).location
-    with explained(name):
+    with load_errors(name):
         if _is_plain(location):
             from transformers import PreTrainedTokenizerFast
 
@@ -89,11 +89,11 @@ def load_configuration(model: ModelName) -> PretrainedConfig:
     Raises:
         SynthError: the model has none, or needs code from its repository.
     """
-    lighten()
+    skip_unused_imports()
     from transformers import AutoConfig
 
     model = model.base() or model
-    with explained(model.name):
+    with load_errors(model.name):
         check_configuration(model.name, model.location)
         configuration = AutoConfig.from_pretrained(
             model.location, revision=model.revision, trust_remote_code=False
@@ -115,7 +115,7 @@ def load_weights(model: ModelName, dtype: Any, device: str) -> Any:
     Raises:
         SynthError: the model has no safetensors weights, or is not a causal language model.
     """
-    lighten()
+    skip_unused_imports()
     from transformers import AutoModelForCausalLM
 
     base = model.base()
@@ -153,7 +153,7 @@ def load_encoder(model: ModelName, dtype: Any, device: str) -> Any:
 
     Args and errors: see ``load_weights``.
     """
-    lighten()
+    skip_unused_imports()
     from transformers import AutoModel
 
     # BERT's pooler, after the last hidden states, is not used.
@@ -168,7 +168,7 @@ def refuse_unfit(model: ModelName) -> None:
     """
     from transformers import AutoModelForCausalLM
 
-    with explained(model.name):
+    with load_errors(model.name):
         refuse_paths(model.location)
         check_weights(model.name, model.location, load_configuration(model), AutoModelForCausalLM)
 
@@ -182,7 +182,7 @@ def _loaded(
         word: what the class loads, for messages.
         without: weights with this prefix may be missing.
     """
-    with explained(model.name):
+    with load_errors(model.name):
         refuse_paths(model.location)
         configuration = load_configuration(model)
         refuse_kernels(model.name, configuration)
@@ -223,7 +223,7 @@ def _adapted(model: ModelName, base: Any) -> Any:
         raise SynthError(
             f"{model.name}: holds LoRA adapters, which need peft: pip install 'synthtools[lora]'"
         ) from error
-    with explained(model.name):
+    with load_errors(model.name):
         adapted = PeftModel.from_pretrained(base, model.name, use_safetensors=True)
     # peft froze the base weights.
     return adapted.merge_and_unload().eval().requires_grad_(True)
@@ -253,7 +253,7 @@ def read_json(model: ModelName, name: str) -> Any:
     """
     from transformers.utils import cached_file
 
-    with explained(model.name):
+    with load_errors(model.name):
         path = cached_file(
             model.location,
             name,

@@ -20,7 +20,7 @@ from synthtools.lm.scores import (
     Sequence,
     SequenceScores,
 )
-from synthtools.scale.actor_pool import Holding, held
+from synthtools.scale.actor_pool import HeldObject, open_on_actors
 from synthtools.scale.ray_cluster import RayCluster, connect
 from synthtools.scale.threads import results
 
@@ -36,28 +36,28 @@ _WAVES = 2
 Remark = Callable[[str], None]
 
 
-def _held(
+def _open_actors(
     settings: ModelSettings,
     opener: Callable[[ModelSettings, Remark], Any],
     describe: Callable[[Any], dict[str, Any]],
     remark: Remark,
-) -> tuple[Holding, ModelSettings]:
+) -> tuple[HeldObject, ModelSettings]:
     """Actors with a model each, and their settings."""
     assert settings.ray is not None
     cluster = connect(settings.ray, settings.cores)
     named = settings.devices.split(",")
     on_cpu = settings.devices == "cpu" or (settings.devices == "auto" and not cluster.gpus)
     gpus = 0 if on_cpu else 1 if settings.devices == "auto" else len(named)
-    where = _places(cluster, gpus, settings.cores)
+    where = _actor_resources(cluster, gpus, settings.cores)
     # An actor on GPUs sees only its own, numbered from 0.
     devices = "cpu" if on_cpu else ",".join(map(str, range(gpus)))
     cores = settings.cores if gpus else int(min(place["num_cpus"] for place in where))
     own = replace(settings, ray=None, devices=devices, cores=cores)
     kind = gpus, settings.cores
-    return held(cluster, kind, where, partial(opener, own), describe, remark), own
+    return open_on_actors(cluster, kind, where, partial(opener, own), describe, remark), own
 
 
-def _places(cluster: RayCluster, gpus: int, cores: int | None) -> list[dict[str, Any]]:
+def _actor_resources(cluster: RayCluster, gpus: int, cores: int | None) -> list[dict[str, Any]]:
     """Resources of each actor: one actor per ``gpus`` GPUs of the cluster; without GPUs, one per node with
     its cores.
 
@@ -100,7 +100,7 @@ class RayEngine:
         remark: Remark,
     ) -> None:
         self.context = context
-        self._held, _ = _held(settings, opener, _engine_numbers, remark)
+        self._held, _ = _open_actors(settings, opener, _engine_numbers, remark)
         numbers = self._held.description
         self.backend: str = numbers["backend"]
         self.width: int = numbers["width"]
@@ -160,7 +160,7 @@ class RayGenerator(Generator):
         opener: Callable[[ModelSettings, Remark], Generator],
         remark: Remark,
     ) -> None:
-        self._held, own = _held(settings, opener, _generator_numbers, remark)
+        self._held, own = _open_actors(settings, opener, _generator_numbers, remark)
         numbers = self._held.description
         self.description = numbers["description"]
         self.context = numbers["context"]

@@ -16,7 +16,7 @@ from synthtools.records.added_column import Column
 from synthtools.records.batch import MISSING, ArrowBatch, Batch
 from synthtools.records.record_faults import no_field, without
 from synthtools.records.rejects import LateRejects, Rejects
-from synthtools.records.transform import in_calls, kept, sound
+from synthtools.records.transform import in_calls, kept_mask, without_failing
 from synthtools.records.vector_file import VectorFile
 
 if TYPE_CHECKING:
@@ -50,11 +50,13 @@ def embedded(
         return model.tokenise([text for batch in run for text in batch.column(text_field)])
 
     def tokenise(run: list[Batch]) -> tuple[list[Batch], list[Tokenised]]:
-        left, texts = sound(run, tokens_of, rejects)
+        left, texts = without_failing(run, tokens_of, rejects)
         if not all_kept:
             return left, texts
         nothing, tokenised = Tokenised(NO_PROMPT, NO_PROMPT), iter(texts)
-        places = [there for pair in zip(run, left, strict=True) for there in kept(*pair).tolist()]
+        places = [
+            there for pair in zip(run, left, strict=True) for there in kept_mask(*pair).tolist()
+        ]
         return run, [next(tokenised) if there else nothing for there in places]
 
     def embed(
@@ -87,8 +89,8 @@ def keep_vectors(
         return model.tokenise(run[0].column(text_field))
 
     for batch in batches:
-        (left,), tokens = sound([batch], tokens_of, rejects)
-        file.append(model.embed(tokens), kept(batch, left))
+        (left,), tokens = without_failing([batch], tokens_of, rejects)
+        file.append(model.embed(tokens), kept_mask(batch, left))
 
 
 def vectors_of(

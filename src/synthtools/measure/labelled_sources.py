@@ -21,7 +21,7 @@ from synthtools.measure.scored_records import detector_score
 from synthtools.records.atomic_files import write_whole
 from synthtools.records.batch import Batch
 from synthtools.records.rejects import Rejects
-from synthtools.records.transform import in_calls, sound
+from synthtools.records.transform import in_calls, without_failing
 from synthtools.text.languages import frequent_words, of_one_language, words_of
 
 FEATURES = (
@@ -93,7 +93,7 @@ def measured(
         return model.tokenise([text for batch in run for text in batch.column(text_field)])
 
     for run in in_calls(batches, lambda batch: batch.sizes(), Batch.take, model.chunk_bytes):
-        left, texts = sound(run, tokens_of, rejects)
+        left, texts = without_failing(run, tokens_of, rejects)
         lengths = np.array([len(text.ids) for text in texts], np.int64)
         kept = np.flatnonzero(lengths >= most * _SHORTEST)
         features = np.full((len(texts), len(FEATURES)), np.nan)

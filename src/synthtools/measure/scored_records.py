@@ -33,7 +33,7 @@ from synthtools.measure.perplexity import DocumentScore, document_score
 from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch
 from synthtools.records.rejects import Rejects
-from synthtools.records.transform import in_calls, sound
+from synthtools.records.transform import in_calls, without_failing
 
 # The share of tokens that Min-K% and Min-K%++ look at; the papers take 20 %, and so round down.
 _LOWEST = 5
@@ -124,7 +124,7 @@ def scored(
         return model.tokenise(texts, prompts)
 
     def tokenise(run: list[Batch]) -> tuple[list[Batch], list[Tokenised]]:
-        left, tokens = sound(run, tokens_of, rejects or Rejects())
+        left, tokens = without_failing(run, tokens_of, rejects or Rejects())
         model.progress.bring(
             sum(int(batch.sizes().sum()) for batch in run), sum(len(t.ids) for t in tokens)
         )

@@ -33,7 +33,7 @@ def write_errors(name: str | Path | RemotePath) -> Iterator[None]:
         raise SynthError(f"{name}: cannot be written: {error.strerror or error}") from error
 
 
-def special(path: Path) -> int | None:
+def open_special_file(path: Path) -> int | None:
     """A descriptor for a special file: a device, a pipe, or a name such as /dev/stdout.
 
     These are written in place: renaming a file over them would break them for other programs.
@@ -83,13 +83,13 @@ def claimed(beside: Iterable[tuple[str, str]], output: str = "-") -> Iterator[No
         OutputInUseError: another run writes one of them.
         SynthError: one is a directory, or cannot be written.
     """
-    places = {_whereabouts(output): "-o"} if _is_file(output) else {}
+    places = {_resolved(output): "-o"} if _is_file(output) else {}
     claims: dict[str, tuple[int, int] | None] = {}
     with ExitStack() as stack:
         for option, name in beside:
             if not _is_file(name):
                 continue  # a device; for a directory the error comes on opening
-            place = _whereabouts(name)
+            place = _resolved(name)
             if place in places:
                 raise UsageError(
                     f"{option} {name}: is the file of {places[place]} too; name another"
@@ -121,7 +121,7 @@ def refuse_claimed(name: str, status: os.stat_result) -> None:
         raise SynthError(f"{name}: is both input and output; write to another file")
 
 
-def _whereabouts(name: str | Path) -> str:
+def _resolved(name: str | Path) -> str:
     folder, name = os.path.split(os.path.abspath(name))
     return os.path.join(os.path.realpath(folder), name)
 
@@ -144,7 +144,7 @@ def remove_unfinished() -> None:
 class AtomicFile:
     """A file that appears under its name when it is complete, and is claimed while it is written.
 
-    A device or a pipe is written in place (see ``special``).
+    A device or a pipe is written in place (see ``open_special_file``).
 
     Args:
         path: the final name.
@@ -171,13 +171,13 @@ class AtomicFile:
         self._temporary: Path | None = None
         self._claim: OutputLock | None = None
         with write_errors(path):
-            descriptor = special(path)
+            descriptor = open_special_file(path)
         if descriptor is not None:
             self.file: BinaryIO = open(descriptor, "wb")
             return
         if os.path.isdir(path):
             raise SynthError(f"{path}: is a directory; name a file")
-        if not claimed and _whereabouts(path) not in _CLAIMED.get():
+        if not claimed and _resolved(path) not in _CLAIMED.get():
             with write_errors(path):
                 self._claim = OutputLock.of_file(path)
         try:
@@ -320,7 +320,7 @@ class SentFile(AtomicFile):
         self._remove([*self._spares, self._temporary])
 
 
-def begun(
+def atomic_file(
     path: Path | RemotePath, force: bool = False, claimed: bool = False, same: bool = False
 ) -> AtomicFile:
     """A local or remote file to be written (see ``AtomicFile``)."""
@@ -333,7 +333,7 @@ def write_whole(
     path: Path | RemotePath, content: bytes, force: bool = True, claimed: bool = False
 ) -> None:
     """Writes a small file atomically (see ``AtomicFile``)."""
-    file = begun(path, force, claimed)
+    file = atomic_file(path, force, claimed)
     try:
         file.write(content)
         file.commit()

@@ -142,7 +142,7 @@ def one_step(value: Any, step: Step) -> Any:
         if not -len(value) <= step.index < len(value):
             raise AbsentError
         return value[step.index]
-    fitting = [one for one in value if isinstance(one, dict) and fits(one, step)]
+    fitting = [one for one in value if isinstance(one, dict) and matches_step(one, step)]
     if not fitting:
         raise AbsentError
     if len(fitting) > 1:
@@ -151,11 +151,11 @@ def one_step(value: Any, step: Step) -> Any:
     return fitting[0]
 
 
-def fits(one: dict[str, Any], step: ListMatch) -> bool:
+def matches_step(one: dict[str, Any], step: ListMatch) -> bool:
     return all(name in one and same(one[name], wanted) for name, wanted in step.conditions)
 
 
-def walked(value: Any, steps: Sequence[Step]) -> Any:
+def value_along(value: Any, steps: Sequence[Step]) -> Any:
     """The value at the end of a path; raises like ``one_step``."""
     for step in steps:
         value = one_step(value, step)
@@ -171,9 +171,9 @@ def value_of(record: dict[str, Any], name: str, absent: Any) -> Any:
 
 
 def value_at(value: Any, steps: Sequence[Step], absent: Any) -> Any:
-    """Like ``walked``; ``absent`` if there is no value, or more than one."""
+    """Like ``value_along``; ``absent`` if there is no value, or more than one."""
     try:
-        return walked(value, steps)
+        return value_along(value, steps)
     except (AbsentError, ValueError):
         return absent
 
@@ -202,13 +202,13 @@ def _place(values: list[Any], step: ListIndex | ListMatch, value: Any) -> int:
     return next(place for place, one in enumerate(values) if one is value)
 
 
-def read_along(names: Sequence[str]) -> tuple[str, ...]:
+def with_root_fields(names: Sequence[str]) -> tuple[str, ...]:
     """The names, and for those that are paths, the fields that they start from."""
     roots = [steps[0] for name in names if (steps := inner_path(name))]
     return tuple(dict.fromkeys([*names, *(root for root in roots if isinstance(root, str))]))
 
 
-def parted(text: str) -> list[str]:
+def split_names(text: str) -> list[str]:
     """Names separated by commas (outside of quotes and brackets), stripped of spaces."""
     cuts = [match.start() for match in _APART.finditer(text) if match[0] == ","]
     return [plain_name(text[a + 1 : b].strip()) for a, b in pairwise([-1, *cuts, len(text)])]
@@ -227,7 +227,7 @@ def number_at(value: Any, steps: tuple[Step, ...]) -> int | float | None:
         AbsentError: there is nothing at this path.
         ValueError: there is something else, or more than one thing; the message says what.
     """
-    value = walked(value, steps)
+    value = value_along(value, steps)
     if isinstance(value, dict) and "value" in value:
         value = value["value"]
     if isinstance(value, bool):
@@ -236,10 +236,10 @@ def number_at(value: Any, steps: tuple[Step, ...]) -> int | float | None:
         return None
     if isinstance(value, int | float):
         return value
-    raise ValueError(f"{_kind(value)}, not a number; name a path further in")
+    raise ValueError(f"{_description(value)}, not a number; name a path further in")
 
 
-def _kind(value: Any) -> str:
+def _description(value: Any) -> str:
     if isinstance(value, dict):
         names = ", ".join(list(map(str, value))[:8])
         return f"an object (of {names})" if names else "an empty object"

@@ -29,7 +29,7 @@ _IN_PIPE = 1 << 16
 _LONGEST = 1 << 26  # a longer first record is not checked
 
 
-def first(shards: Sequence[Shard]) -> Batch | None:
+def first_record(shards: Sequence[Shard]) -> Batch | None:
     """The first record of the input as a batch of one; None if there is none, or it cannot be read in advance.
 
     On a pipe it blocks until the record arrives.
@@ -40,11 +40,11 @@ def first(shards: Sequence[Shard]) -> Batch | None:
             if shard.records is not None:
                 records = shard.records.first()
                 if records is not None:
-                    _look(_blocks(replace(shard, records=records)), batches.append)
+                    _check_first(_blocks(replace(shard, records=records)), batches.append)
             elif shard.name == STDIN_NAME:
-                _look_at_stdin(shard, batches.append, wait=True)
+                _check_stdin(shard, batches.append, wait=True)
             else:
-                look([shard], batches.append)
+                check_first_records([shard], batches.append)
         except SynthError:
             return None  # reported by its reader
         if batches:
@@ -52,19 +52,19 @@ def first(shards: Sequence[Shard]) -> Batch | None:
     return None
 
 
-def look(shards: Sequence[Shard], check: Callable[[Batch], object]) -> None:
+def check_first_records(shards: Sequence[Shard], check: Callable[[Batch], object]) -> None:
     """Calls ``check`` with the first record of each shard as a batch of one.
 
     Raises:
         SynthError: a shard cannot be opened, or starts with a bad record; also what ``check`` raises.
     """
-    for shard in _spread([s for s in shards if s.status is not None], _FILES):
-        _look(_blocks(shard), check)
-    for shard in _spread([s for s in shards if isinstance(s.path, RemotePath)], _OBJECTS):
-        _look(_blocks(shard), check)
+    for shard in _evenly_spaced([s for s in shards if s.status is not None], _FILES):
+        _check_first(_blocks(shard), check)
+    for shard in _evenly_spaced([s for s in shards if isinstance(s.path, RemotePath)], _OBJECTS):
+        _check_first(_blocks(shard), check)
     for shard in shards:
         if shard.name == STDIN_NAME:
-            _look_at_stdin(shard, check)
+            _check_stdin(shard, check)
 
 
 def needs(
@@ -119,7 +119,7 @@ class GroupingCheck:
             )
 
 
-def _spread(shards: list[Shard], most: int) -> list[Shard]:
+def _evenly_spaced(shards: list[Shard], most: int) -> list[Shard]:
     return shards[:: max(1, -(-len(shards) // most))]
 
 
@@ -128,7 +128,7 @@ def _blocks(shard: Shard) -> Iterator[ShardBlock]:
     return blocks([replace(shard)], _BLOCK, whole=False)
 
 
-def _look(shard_blocks: Iterator[ShardBlock], check: Callable[[Batch], object]) -> None:
+def _check_first(shard_blocks: Iterator[ShardBlock], check: Callable[[Batch], object]) -> None:
     for block in shard_blocks:
         if block.broken is not None:
             raise block.broken
@@ -149,14 +149,14 @@ def _first_of(block: ShardBlock) -> ShardBlock | None:
     return None
 
 
-def _look_at_stdin(shard: Shard, check: Callable[[Batch], object], wait: bool = False) -> None:
+def _check_stdin(shard: Shard, check: Callable[[Batch], object], wait: bool = False) -> None:
     if sys.stdin is None:
         return
     descriptor = sys.stdin.fileno()
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         place = os.lseek(descriptor, 0, os.SEEK_CUR)
         try:
-            _look(_blocks(shard), check)
+            _check_first(_blocks(shard), check)
         finally:
             os.lseek(descriptor, place, os.SEEK_SET)
         return
@@ -170,4 +170,4 @@ def _look_at_stdin(shard: Shard, check: Callable[[Batch], object], wait: bool = 
     end = shard.head.rfind(b"\n") if data else len(shard.head)
     if end >= 0 and shard.format.by_content and shard.head.lstrip().startswith(b"{"):
         lines = shard.head[:end]
-        _look(iter([ShardBlock(shard.name, 1, lines)]), check)
+        _check_first(iter([ShardBlock(shard.name, 1, lines)]), check)

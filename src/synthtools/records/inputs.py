@@ -69,7 +69,7 @@ class Shard:
         if mark is not None:
             digest.update(mark.encode())
             return digest.hexdigest()
-        with opened(path, self.name) as file, understood(self.name):
+        with open_unbuffered(path, self.name) as file, read_errors(self.name):
             digest.update(file.read(_FINGERPRINT_SPAN) or b"")
             if size > _FINGERPRINT_SPAN:
                 file.seek(max(_FINGERPRINT_SPAN, size - _FINGERPRINT_SPAN))
@@ -98,7 +98,7 @@ class Shard:
         """
         if self.path is None or self.size is None:
             raise SynthError(f"{self.name}: not a regular file; this tool reads it more than once")
-        with opened(self.path, self.name) as file, understood(self.name):
+        with open_unbuffered(self.path, self.name) as file, read_errors(self.name):
             return hashlib.file_digest(file, hashlib.blake2b).hexdigest()
 
 
@@ -173,7 +173,7 @@ def _file_shard(path: Path, name: str) -> Shard:
 
 
 def _builtin(name: str) -> Shard:
-    with understood(name):
+    with read_errors(name):
         file = builtin_file(name)
     return Shard(name, file, file.stat().st_size, temporary=True)
 
@@ -236,7 +236,7 @@ def _directory_shards(name: str) -> list[Shard]:
 
 
 @contextmanager
-def opened(path: Path | RemotePath, name: str) -> Iterator[io.RawIOBase]:
+def open_unbuffered(path: Path | RemotePath, name: str) -> Iterator[io.RawIOBase]:
     """An unbuffered file for reading; errors of the system become one line."""
     try:
         file: io.RawIOBase
@@ -248,7 +248,7 @@ def opened(path: Path | RemotePath, name: str) -> Iterator[io.RawIOBase]:
 
 
 @contextmanager
-def understood(name: str) -> Iterator[None]:
+def read_errors(name: str) -> Iterator[None]:
     """Turns operating-system errors of a read into one line."""
     try:
         yield

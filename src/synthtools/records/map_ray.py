@@ -104,8 +104,8 @@ def map_records(
     """
     ordinal = 0
     # Groups of shards that all nodes see, and of shards that only this machine sees (a pipe).
-    for apart, some in groupby(shards, lambda shard: keep.records or not seen_by_all(shard)):
-        way = _through_here if apart else _in_place
+    for apart, some in groupby(shards, lambda shard: keep.records or not is_shared(shard)):
+        way = _map_sent_blocks if apart else _map_where_read
         for done, result in way(some, task, cluster, keep, block_bytes):
             done.noted.tell(rejects)
             if result is None:
@@ -150,7 +150,7 @@ def _cut(rows: pa.Table) -> pa.Table:
     return rows.take(np.arange(rows.num_rows))
 
 
-def seen_by_all(shard: Shard) -> bool:
+def is_shared(shard: Shard) -> bool:
     """Whether other machines may see the shard."""
     here_alone = shard.temporary or (isinstance(shard.path, RemotePath) and not shard.path.shared)
     return shard.path is not None and shard.size is not None and not here_alone
@@ -159,7 +159,7 @@ def seen_by_all(shard: Shard) -> bool:
 # ---------------------------------------------------------------- records read here
 
 
-def _through_here(
+def _map_sent_blocks(
     shards: Iterable[Shard],
     task: BlockTask[_R],
     cluster: RayCluster,
@@ -190,7 +190,7 @@ def _restored(block: ShardBlock, stub: Batch) -> Batch:
 # ---------------------------------------------------------------- records read by the tasks
 
 
-def _in_place(
+def _map_where_read(
     shards: Iterable[Shard],
     task: BlockTask[_R],
     cluster: RayCluster,

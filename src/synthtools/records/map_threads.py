@@ -10,7 +10,7 @@ import numpy as np
 
 from synthtools.errors import RecordError, TextError
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
-from synthtools.records.field_paths import read_along
+from synthtools.records.field_paths import with_root_fields
 from synthtools.records.inputs import Shard
 from synthtools.records.reader import batch_of, blocks, json_batch
 from synthtools.records.record_faults import require_text, without
@@ -84,7 +84,7 @@ class BlockTask(Generic[_R]):
     @property
     def columns(self) -> tuple[str, ...] | None:
         """The columns to read from Parquet; None for all."""
-        return read_along([self.text_field, *self.fields]) if self.fields_only else None
+        return with_root_fields([self.text_field, *self.fields]) if self.fields_only else None
 
     def of(self, block: ShardBlock, noted: NotedRejects) -> tuple[BlockResult[_R], int]:
         """The result of a block, and its number of records, bad ones included."""

@@ -11,7 +11,14 @@ import pyarrow.compute as pc
 from synthtools.errors import SynthError
 from synthtools.records import jsonl
 from synthtools.records.added_column import Column, FieldKind
-from synthtools.records.field_paths import ListIndex, Step, fits, inner_path, keys_to, value_at
+from synthtools.records.field_paths import (
+    ListIndex,
+    Step,
+    inner_path,
+    keys_to,
+    matches_step,
+    value_at,
+)
 from synthtools.records.to_arrow import is_list, json_array, json_text
 
 _KINDS: dict[FieldKind, pa.DataType] = {
@@ -208,7 +215,9 @@ def _places(array: pa.Array, step: Step) -> np.ndarray:
         names = array.keys.to_pylist()
         fitting = [str(name) == step for name in names]
     else:
-        fitting = [isinstance(one, dict) and fits(one, step) for one in array.values.to_pylist()]
+        fitting = [
+            isinstance(one, dict) and matches_step(one, step) for one in array.values.to_pylist()
+        ]
     sums = np.concatenate([[0], np.cumsum(fitting, dtype=np.int64)])
     first = np.searchsorted(sums, sums[starts] + 1) - 1
     return np.where(sums[starts + lengths] - sums[starts] == 1, first, -1)

@@ -25,7 +25,7 @@ from synthtools.errors import OutputInUseError
 
 # Seconds between heartbeats, and seconds without one after which a holder without a lock counts as dead
 # [ours].
-BEAT = 20.0
+HEARTBEAT_SECONDS = 20.0
 FRESH = 90.0
 
 _NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL)
@@ -61,14 +61,14 @@ class OutputLock:
     @classmethod
     def of_file(cls, path: Path) -> OutputLock:
         """Claims a file; removes what killed runs have left of it."""
-        claim = cls(_beside(path), path)
+        claim = cls(_claim_path(path), path)
         remove_partial(path.parent, re.escape(hidden(path.name)))
         return claim
 
     @classmethod
     def clear(cls, path: Path) -> None:
         """Removes the lock file that a killed run has left beside a complete output."""
-        if _beside(path).exists():
+        if _claim_path(path).exists():
             # A running process removes its own; in a read-only folder the file does no harm.
             with suppress(OutputInUseError, OSError):
                 cls.of_file(path).release()
@@ -104,7 +104,7 @@ class OutputLock:
         finally:
             if file >= 0:
                 os.close(file)
-        _start_beating()
+        _start_heartbeat()
 
     def _opened(self) -> tuple[int, bool]:
         """The file, and whether it is writable."""
@@ -149,7 +149,7 @@ class OutputLock:
         self.release()
 
 
-def _beside(path: Path) -> Path:
+def _claim_path(path: Path) -> Path:
     return path.with_name(f"{hidden(path.name)}.claim")
 
 
@@ -216,32 +216,32 @@ def _in_use_message(holder: dict[str, Any], locked: bool) -> str:
 
 _HELD: set[OutputLock] = set()
 _HOLDING = threading.RLock()  # reentrant: a signal may arrive while it is held
-_beating: threading.Thread | None = None
+_heartbeat_thread: threading.Thread | None = None
 
 
-def _start_beating() -> None:
-    global _beating
-    if _beating is None:
-        _beating = threading.Thread(target=_beat, name="claims", daemon=True)
-        _beating.start()
+def _start_heartbeat() -> None:
+    global _heartbeat_thread
+    if _heartbeat_thread is None:
+        _heartbeat_thread = threading.Thread(target=_heartbeat, name="claims", daemon=True)
+        _heartbeat_thread.start()
 
 
-def _beat() -> None:
+def _heartbeat() -> None:
     while True:
-        time.sleep(BEAT)
+        time.sleep(HEARTBEAT_SECONDS)
         with _HOLDING:
             for claim in _HELD:
                 claim.touch()
 
 
-def _let_go_in_child() -> None:
+def _release_in_child() -> None:
     """Drops the locks in a forked child, which must not outlive its parent's claim."""
-    global _HOLDING, _beating
-    _HOLDING, _beating = threading.RLock(), None
+    global _HOLDING, _heartbeat_thread
+    _HOLDING, _heartbeat_thread = threading.RLock(), None
     for claim in _HELD:
         os.close(claim._file)
         claim._file = -1
     _HELD.clear()
 
 
-os.register_at_fork(after_in_child=_let_go_in_child)
+os.register_at_fork(after_in_child=_release_in_child)

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 from synthtools.errors import OutputClosed, SynthError, UsageError, parameter
-from synthtools.records.atomic_files import begun, special, write_errors
+from synthtools.records.atomic_files import atomic_file, open_special_file, write_errors
 from synthtools.records.batch import Batch
 from synthtools.records.encoders import FORMATS, encoder
 from synthtools.records.inputs import Shard
@@ -99,7 +99,7 @@ def open_sink(
         )
     refuse_input_as_output(shards, output)
     with write_errors(output):
-        descriptor = special(path) if isinstance(path, Path) else None
+        descriptor = open_special_file(path) if isinstance(path, Path) else None
     if descriptor is not None:
         return StreamSink(descriptor, output, form or "jsonl", nan)
     return FileSink(
@@ -211,7 +211,7 @@ class FileSink(Sink):
         self, path: Path | RemotePath, form: str, force: bool, nan: str, same: bool = False
     ) -> None:
         super().__init__(nan)
-        self._file = begun(path, force, same=same)
+        self._file = atomic_file(path, force, same=same)
         self.path = path
         self.leftovers: list[Callable[[], None]] = []
         self._form = form

@@ -105,7 +105,7 @@ class LateRejects(Rejects):
 
 
 class KeptRejects(Rejects):
-    """Passes bad records on, and stores them in a file for ``recall``."""
+    """Passes bad records on, and stores them in a file for ``replay_rejects``."""
 
     def __init__(self, rejects: Rejects, file: Path) -> None:
         super().__init__(skip=True)
@@ -126,7 +126,7 @@ class KeptRejects(Rejects):
             file.write(json_bytes(entry) + b"\n")
 
 
-def recall(file: Path, rejects: Rejects) -> None:
+def replay_rejects(file: Path, rejects: Rejects) -> None:
     """Passes on the bad records that ``KeptRejects`` has stored, if any.
 
     Raises:

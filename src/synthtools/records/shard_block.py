@@ -123,9 +123,11 @@ def row_blocks(
         except SynthError as error:
             broken = error
         except (pa.ArrowException, OSError, ValueError) as error:
-            reason = f"damaged or truncated {kind} data ({_short(error)}); fetch or write it again"
+            reason = (
+                f"damaged or truncated {kind} data ({_first_line(error)}); fetch or write it again"
+            )
             if isinstance(error, pa.ArrowNotImplementedError):
-                reason = f"{kind} data of a kind that pyarrow does not read ({_short(error)})"
+                reason = f"{kind} data of a kind that pyarrow does not read ({_first_line(error)})"
             broken = shard.failure(SynthError(f"{shard.name}: {reason}"), raw)
         if broken is not None:
             yield ShardBlock(shard.name, number, broken=broken)
@@ -157,7 +159,7 @@ def _arrow_tables(
         for index in range(reader.num_record_batches):
             yield pa.Table.from_batches([reader.get_batch(index)])
     else:
-        watched = _Watched(file)
+        watched = _EndTrackingStream(file)
         stream = pa.ipc.open_stream(watched)
         _refuse_equal_names(stream.schema, name)
         for piece in stream:
@@ -166,7 +168,7 @@ def _arrow_tables(
             raise ValueError("the stream ends without its end mark")
 
 
-class _Watched(RawIOBase):
+class _EndTrackingStream(RawIOBase):
     """A stream that records whether it was read to its end.
 
     The reader of an Arrow stream stops at the end mark. Without one, the writing process did not finish.
@@ -244,5 +246,5 @@ def _refuse_equal_names(schema: pa.Schema, source: str) -> None:
         )
 
 
-def _short(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:120]

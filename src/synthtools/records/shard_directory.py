@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from synthtools.errors import OutputExistsError, SynthError, parameter
-from synthtools.records.atomic_files import AtomicFile, begun, write_errors, write_whole
+from synthtools.records.atomic_files import AtomicFile, atomic_file, write_errors, write_whole
 from synthtools.records.batch import Batch
 from synthtools.records.encoders import Encoder, encoder
 from synthtools.records.inputs import Shard
@@ -222,7 +222,7 @@ class DirectorySink(Sink):
     def _open_shard(self) -> None:
         self._require_claim()
         name = f"part-{len(self._manifest.shards):05d}.{self._form}"
-        self._file = begun(self.folder / name, claimed=True)
+        self._file = atomic_file(self.folder / name, claimed=True)
         self._encoder = encoder(self._form, self._file, self.nonfinite)
 
     def _close_shard(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from synthtools.errors import SynthError
 from synthtools.records.compression import compression_of
-from synthtools.records.inputs import STDIN_NAME, Shard, opened, reason
+from synthtools.records.inputs import STDIN_NAME, Shard, open_unbuffered, reason
 
 _SNIFFED = 16
 
@@ -70,7 +70,7 @@ def _source(shard: Shard) -> Iterator[io.RawIOBase]:
             yield file
         return
     if shard.path is not None:
-        with opened(shard.path, shard.name) as file:
+        with open_unbuffered(shard.path, shard.name) as file:
             yield file
         return
     if sys.stdin is None:

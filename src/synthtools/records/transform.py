@@ -42,7 +42,7 @@ def selected(batches: Iterable[Batch], names: list[str], rejects: Rejects) -> It
             yield batch.select(names)
 
 
-def sound(
+def without_failing(
     run: Sequence[Batch], work: Callable[[list[Batch]], _R], rejects: Rejects
 ) -> tuple[list[Batch], _R]:
     """The result of work on the texts of batches, without the records on whose texts it fails.
@@ -70,8 +70,8 @@ def sound(
                 start += len(batch)
 
 
-def kept(batch: Batch, left: Batch) -> np.ndarray:
-    """Which records of a batch ``sound`` has kept, bool."""
+def kept_mask(batch: Batch, left: Batch) -> np.ndarray:
+    """Which records of a batch ``without_failing`` kept, bool."""
     return np.isin(batch.numbers, left.numbers)
 
 

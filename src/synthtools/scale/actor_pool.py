@@ -21,7 +21,7 @@ from synthtools import __version__
 from synthtools.closeable import Closeable
 from synthtools.errors import SynthError, parameter
 from synthtools.scale import ray_worker
-from synthtools.scale.ray_cluster import RayCluster, lost, value_of
+from synthtools.scale.ray_cluster import RayCluster, ray_error, value_of
 from synthtools.scale.threads import in_context, results
 
 # Calls per actor: one running, one queued.
@@ -49,14 +49,14 @@ class _Actor:
     where: dict[str, Any]
     hello: Any
     deaths: int = 0
-    opening: dict[Any, Holding] = field(default_factory=dict)
-    holds: set[Holding] = field(default_factory=set)
+    opening: dict[Any, HeldObject] = field(default_factory=dict)
+    holds: set[HeldObject] = field(default_factory=set)
     calls: dict[Any, _Call] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
 class _Call:
-    holding: Holding
+    holding: HeldObject
     method: Callable[..., Any]
     arguments: tuple[Any, ...]
     future: Future[Any] = field(default_factory=Future)
@@ -64,8 +64,8 @@ class _Call:
 
 
 @dataclass(eq=False)
-class Holding(Closeable):
-    """An object that every actor of a pool holds (see ``held``).
+class HeldObject(Closeable):
+    """An object that every actor of a pool holds (see ``open_on_actors``).
 
     Attributes:
         words: pickled functions that open and describe it; key: its name on the actors.
@@ -102,7 +102,7 @@ class Holding(Closeable):
 
 
 class ActorPool:
-    """Actors that hold the same objects; for the arguments see ``held``.
+    """Actors that hold the same objects; for the arguments see ``open_on_actors``.
 
     Attributes:
         failure: why it takes no more calls: a failure, or the end.
@@ -114,7 +114,7 @@ class ActorPool:
     ) -> None:
         self._cluster = cluster
         self._patience = patience
-        self._holdings: list[Holding] = []
+        self._holdings: list[HeldObject] = []
         self._waiting: deque[_Call] = deque()
         self._changed = threading.Condition()
         self.failure: BaseException | None = None
@@ -132,10 +132,10 @@ class ActorPool:
             self._open(actor, holding)
         return actor
 
-    def _open(self, actor: _Actor, holding: Holding) -> None:
+    def _open(self, actor: _Actor, holding: HeldObject) -> None:
         actor.opening[actor.handle.open.remote(holding.key, holding.words)] = holding
 
-    def hold(self, holding: Holding) -> None:
+    def hold(self, holding: HeldObject) -> None:
         """Makes every actor open an object."""
         with self._changed:
             self._holdings.append(holding)
@@ -152,7 +152,7 @@ class ActorPool:
             self._changed.notify_all()
         return call.future
 
-    def release(self, holding: Holding) -> None:
+    def release(self, holding: HeldObject) -> None:
         """Makes every actor release an object, and ends the actors after the last one."""
         with self._changed:
             if holding not in self._holdings:
@@ -186,7 +186,7 @@ class ActorPool:
                 self._refuse_if_alone()
         except BaseException as error:  # raised by the waiting callers
             of_ray = isinstance(error, self._cluster.ray.exceptions.RayError)
-            self._fail(lost(error) if of_ray else error)
+            self._fail(ray_error(error) if of_ray else error)
 
     def _watched(self) -> dict[Any, _Actor]:
         return {
@@ -218,7 +218,9 @@ class ActorPool:
             list(map(call.holding.tell, outcome.remarks))
             _settle(call.future, outcome)
 
-    def _opened(self, actor: _Actor, holding: Holding, outcome: ray_worker.RemoteOutcome) -> None:
+    def _opened(
+        self, actor: _Actor, holding: HeldObject, outcome: ray_worker.RemoteOutcome
+    ) -> None:
         list(map(holding.tell, outcome.remarks))
         if outcome.error is None:
             with self._changed:
@@ -289,7 +291,7 @@ class ActorPool:
             self.failure = self.failure or error
             self._break_off(self._holdings, self.failure)
 
-    def _break_off(self, holdings: list[Holding], error: BaseException) -> None:
+    def _break_off(self, holdings: list[HeldObject], error: BaseException) -> None:
         """Ends the calls of some objects with an error."""
         ended = [call for call in self._waiting if call.holding in holdings]
         self._waiting = deque(call for call in self._waiting if call not in ended)
@@ -313,7 +315,7 @@ def _settle(future: Future[Any], outcome: ray_worker.RemoteOutcome) -> None:
         future.set_exception(error)
 
 
-def held(
+def open_on_actors(
     cluster: RayCluster,
     kind: Hashable,
     places: list[dict[str, Any]],
@@ -321,7 +323,7 @@ def held(
     describe: Callable[[Any], Any],
     tell: Callable[[str], None],
     patience: float = PATIENCE,
-) -> Holding:
+) -> HeldObject:
     """Opens an object on an actor in each place. Objects with the same places share their actors, since a
     place has room for only one; actors are replaced as nodes come and go.
 
@@ -340,7 +342,7 @@ def held(
     pool = cluster.pools.get(kind)
     if pool is None or pool.failure is not None:
         pool = cluster.pools[kind] = ActorPool(cluster, places, patience)
-    holding = Holding(pool, cloudpickle.dumps((opener, describe)), cache(tell))
+    holding = HeldObject(pool, cloudpickle.dumps((opener, describe)), cache(tell))
     pool.hold(holding)
     try:
         holding.ready.result()

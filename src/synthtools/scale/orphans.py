@@ -40,7 +40,7 @@ def engine_log(driver: int) -> str:
     return f"synth-vllm-of-{driver}-"
 
 
-def _of(session: re.Pattern[str]) -> list[int]:
+def _processes_of(session: re.Pattern[str]) -> list[int]:
     """Processes of a session, in this PID namespace (a host also sees those of its containers).
 
     A process with a changed title is recognised by the session's logs that it holds open.
@@ -72,7 +72,7 @@ def main(driver: int) -> None:
         time.sleep(_PAUSE)
     session = re.compile(rf"/session_[0-9_-]+_{driver}(?![0-9])|/{engine_log(driver)}")
     for _ in range(_LOOKS):
-        for pid in _of(session):
+        for pid in _processes_of(session):
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(_PAUSE)

@@ -64,7 +64,7 @@ class RayCluster:
 
     def __init__(self, address: str, cores: int | None) -> None:
         if address not in (LOCAL, AUTO):
-            _knock(address)
+            _check_listening(address)
         self.ray = ray = _import()
         local = address == LOCAL
         where: dict[str, Any] = {"address": address} if not local else {"address": "local"}
@@ -82,7 +82,9 @@ class RayCluster:
                 )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             self._unwatched()
-            raise SynthError(f"{parameter('ray')} {address}: {_why(address, error)}") from error
+            raise SynthError(
+                f"{parameter('ray')} {address}: {_explanation(address, error)}"
+            ) from error
         total = ray.cluster_resources()
         self.cpus = max(1, int(total.get("CPU", 1)))
         self.gpus = int(total.get("GPU", 0))
@@ -170,7 +172,7 @@ class RayCluster:
             outcome: ray_worker.RemoteOutcome = pickle.loads(self.ray.get(reference))  # noqa: S301 (our own)
             return outcome
         except self.ray.exceptions.RayError as error:
-            raise lost(error) from error
+            raise ray_error(error) from error
 
     def _cancel(self, references: Iterable[Any]) -> None:
         for reference in references:
@@ -189,7 +191,7 @@ def value_of(outcome: ray_worker.RemoteOutcome) -> Any:
     raise outcome.error
 
 
-def lost(error: BaseException) -> SynthError:
+def ray_error(error: BaseException) -> SynthError:
     """An error of Ray itself, in one line."""
     text = str(error)
     if "No module named 'synthtools'" in text:
@@ -208,7 +210,7 @@ def lost(error: BaseException) -> SynthError:
     )
 
 
-def _knock(address: str) -> None:
+def _check_listening(address: str) -> None:
     """Raises SynthError if nothing listens; Ray would try for minutes, with messages on stderr."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
@@ -216,7 +218,7 @@ def _knock(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
-        raise SynthError(f"{parameter('ray')} {address}: {_why(address, error)}") from error
+        raise SynthError(f"{parameter('ray')} {address}: {_explanation(address, error)}") from error
 
 
 def _import() -> Any:
@@ -232,11 +234,11 @@ def _import() -> Any:
             f"{parameter('ray')}: Ray is not installed; pip install 'synthtools[ray]'"
         ) from error
     # Ray prints messages about lost workers on stdout in any case, among our records.
-    ray._private.worker.print_to_stdstream = _say_nothing
+    ray._private.worker.print_to_stdstream = _ignore
     return ray
 
 
-def _say_nothing(*_: Any, **__: Any) -> None:
+def _ignore(*_: Any, **__: Any) -> None:
     pass
 
 
@@ -278,7 +280,7 @@ def _own_signals() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _why(address: str, error: Exception) -> str:
+def _explanation(address: str, error: Exception) -> str:
     text = " ".join(str(error).split())
     if "ersion mismatch" in text:
         return f"runs other versions than this machine: {text[:200]}"

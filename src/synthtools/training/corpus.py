@@ -16,7 +16,7 @@ from synthtools.errors import OutputInUseError, SynthError
 from synthtools.lm.tokenizer_faults import PanicError, encoded, failure
 from synthtools.records.exclusive_rename import rename_new
 from synthtools.records.output_lock import OutputLock, hidden
-from synthtools.records.rejects import KeptRejects, recall
+from synthtools.records.rejects import KeptRejects, replay_rejects
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -140,7 +140,7 @@ def cached(
                     dtype = np.uint16 if vocabulary <= 1 << 16 else np.uint32
                     _make(folder, source, encode, dtype, moved)
                     return load(folder)
-        recall(folder / REJECTS, source.rejects())
+        replay_rejects(folder / REJECTS, source.rejects())
     except OSError as error:
         raise SynthError(f"{folder}: tokens cannot be kept: {error.strerror}") from error
     return load(folder)

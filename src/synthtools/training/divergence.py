@@ -30,7 +30,7 @@ _LISTED = 12
 _OFTEN = 1e-4
 
 
-class _Seen(NamedTuple):
+class _TokenComparison(NamedTuple):
     """For n positions: −ln p and entropy of both models and KL, float64 [n] each; and the sums of their
     predictions, float64 [2, vocabulary]."""
 
@@ -90,7 +90,7 @@ def compared(
     length = packer.row(0)[0].shape[0]
     wanted = min(packer.rows, max(1, tokens // length))
     numbers = [number * packer.rows // wanted for number in range(wanted)]
-    parts: list[_Seen] = []
+    parts: list[_TokenComparison] = []
     means: list[np.ndarray] = []
     read = 0
     # Every rank reads everything: the sets are small, and results need not be gathered.
@@ -102,7 +102,7 @@ def compared(
         data = on_device(batch, np.ones(len(batch.sources)), ranks.device, root.bfloat16)
         if not len(data.places):
             continue
-        seen = _seen(root, original, data)
+        seen = _compare_tokens(root, original, data)
         parts.append(seen)
         owner = documents_of(batch)[batch.labels != IGNORED]
         counts = np.bincount(owner)
@@ -118,8 +118,8 @@ def compared(
     return {
         "tokens": nll.shape[1],
         "documents": documents.shape[1],
-        "perplexity": _both([math.exp(min(700.0, row.mean())) for row in nll]),
-        "entropy": _both(entropy.mean(1).tolist()),
+        "perplexity": _before_after([math.exp(min(700.0, row.mean())) for row in nll]),
+        "entropy": _before_after(entropy.mean(1).tolist()),
         "kl": float(np.concatenate([seen.kl for seen in parts]).mean()),
         "levels": [round(level, 3) for level in _LEVELS.tolist()],
         "document_perplexity": {"before": quantiles[0], "after": quantiles[1]},
@@ -128,7 +128,7 @@ def compared(
     }
 
 
-def _both(values: Sequence[float]) -> BeforeAfter:
+def _before_after(values: Sequence[float]) -> BeforeAfter:
     return {"before": values[0], "after": values[1]}
 
 
@@ -164,7 +164,9 @@ def _entropy_part(p: np.ndarray, middle: np.ndarray) -> np.ndarray:
         return np.where(p > 0, p * np.log(p / middle), 0.0)
 
 
-def _seen(root: ModelWithHead, original: FrozenModel, data: DeviceRows) -> _Seen:
+def _compare_tokens(
+    root: ModelWithHead, original: FrozenModel, data: DeviceRows
+) -> _TokenComparison:
     states, output = original(data)
 
     def head(own: Tensor, own_output: Tensor) -> list[Tensor]:
@@ -187,4 +189,4 @@ def _seen(root: ModelWithHead, original: FrozenModel, data: DeviceRows) -> _Seen
             kl[chunk] = (logs[0].exp() * (logs[0] - logs[1])).sum(1).cpu()
         return [nll, entropy, kl, expected]
 
-    return _Seen(*(value.double().numpy() for value in root(data, head)))
+    return _TokenComparison(*(value.double().numpy() for value in root(data, head)))

@@ -24,7 +24,7 @@ from synthtools.training.architectures import configuration
 from synthtools.training.parallel import ALONE, Ranks, whole
 from synthtools.training.plan import WORK, Lora, Plan, StartModel
 from synthtools.training.run_directory import saving
-from synthtools.training.sharded_weights import drawn, posing_as
+from synthtools.training.sharded_weights import drawn, reporting_dtype
 
 
 @dataclass
@@ -84,7 +84,7 @@ def build(
     model.train()
     adapters = None
     if lora is not None:
-        with posing_as(model, dtype) if many else nullcontext():
+        with reporting_dtype(model, dtype) if many else nullcontext():
             adapters = with_adapters(model, lora)
         model = adapters.get_base_model()
     counts = [(p.numel(), p.requires_grad) for p in model.parameters()]
@@ -275,8 +275,8 @@ def save(
         for path in replaced:
             path.unlink(missing_ok=True)
         mode = (partial / "README.md").stat().st_mode  # by the umask
-        for file in sorted(partial.iterdir(), key=_turn):
-            if _turn(file):
+        for file in sorted(partial.iterdir(), key=_write_order):
+            if _write_order(file):
                 file.chmod(mode)
                 rename_new(file, output / file.name)
             else:
@@ -285,7 +285,7 @@ def save(
         shutil.rmtree(parts, ignore_errors=True)
 
 
-def _turn(file: Path) -> int:
+def _write_order(file: Path) -> int:
     """Sort key of files: weights last, then their index, which marks a complete model."""
     return 2 if file.name.endswith(".index.json") else int(file.suffix == ".safetensors")
 

@@ -41,14 +41,14 @@ class _DrawnRows(TorchDispatchMode):
         """A meta version of the parameter; existing values become its initial ones."""
         empty = torch.nn.Parameter(parameter.data.to("meta"), parameter.requires_grad)
         self._close()
-        self._open, self._whole = _key(empty), parameter.data
+        self._open, self._whole = _storage_id(empty), parameter.data
         self._kept[self._open] = empty
         return empty
 
     def rows(self, parameter: Tensor) -> Tensor:
         """This rank's rows of a parameter."""
         self._close()
-        return self._rows[_key(parameter)][1]
+        return self._rows[_storage_id(parameter)][1]
 
     def _close(self) -> None:
         if self._whole is None:
@@ -74,7 +74,7 @@ class _DrawnRows(TorchDispatchMode):
 
     def _opened(self, tensor: Tensor, overwritten: bool) -> Tensor:
         """The real tensor for a parameter, or for a view of the current one."""
-        key = _key(tensor)
+        key = _storage_id(tensor)
         if self._whole is None or key != self._open:
             if not overwritten or key not in self._kept or tensor.shape != self._kept[key].shape:
                 raise _WholeModelNeededError
@@ -83,7 +83,7 @@ class _DrawnRows(TorchDispatchMode):
         return self._whole.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
 
 
-def _key(tensor: Tensor) -> int:
+def _storage_id(tensor: Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
@@ -126,7 +126,7 @@ def fill(model: Any, rows: dict[str, Tensor], device: str) -> None:
 
 
 @contextmanager
-def posing_as(model: Any, dtype: torch.dtype) -> Iterator[None]:
+def reporting_dtype(model: Any, dtype: torch.dtype) -> Iterator[None]:
     """Makes a model's parameters report another type, without converting them."""
     held = [(weight, weight.data) for weight in model.parameters()]
     try:

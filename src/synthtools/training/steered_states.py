@@ -28,7 +28,7 @@ _TRAINED = 3
 
 
 @contextmanager
-def _outputs(block: torch.nn.Module) -> Iterator[list[Tensor]]:
+def _block_outputs(block: torch.nn.Module) -> Iterator[list[Tensor]]:
     """Collects a block's outputs, [rows, length, width] each."""
     seen: list[Tensor] = []
 
@@ -84,9 +84,9 @@ class SteeredTask(UnlearnTask):
     def _replay(
         self, piece: StreamRows, weight: float, kl_weight: float
     ) -> tuple[Tensor, Tensor, dict[str, tuple[Any, int]]]:
-        with _outputs(self._theirs) as kept:
+        with _block_outputs(self._theirs) as kept:
             states, output = self.original(piece.data)
-        goal = _places(kept[0], piece.data)
+        goal = _predicting_states(kept[0], piece.data)
         total, apart, odds = self._moved(piece.data, goal, kl_weight / piece.tokens)
         count = len(odds)
         seen = {
@@ -100,10 +100,10 @@ class SteeredTask(UnlearnTask):
 
     def _moved(self, data: DeviceRows, goal: Tensor, each: float) -> tuple[Tensor, Tensor, Tensor]:
         """Σ distances · ``each``, the distance at each position [n], the log-odds of its label [n]."""
-        with _outputs(self._own) as own:
+        with _block_outputs(self._own) as own:
 
             def head(states: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-                apart = (_places(own[0], data) - goal).square().mean(1)
+                apart = (_predicting_states(own[0], data) - goal).square().mean(1)
                 odds = head_odds(states.detach(), output.detach(), data.labels)
                 return apart.sum() * each, apart.detach(), odds
 
@@ -111,6 +111,6 @@ class SteeredTask(UnlearnTask):
         return moved
 
 
-def _places(states: Tensor, data: DeviceRows) -> Tensor:
+def _predicting_states(states: Tensor, data: DeviceRows) -> Tensor:
     """Hidden states at the predicting positions, from [rows, length, width] to float32 [n, width]."""
     return states.flatten(0, 1)[data.places].float()

@@ -20,7 +20,7 @@ import numpy as np
 from synthtools.errors import SynthError
 from synthtools.lm.prefetch import prefetched
 from synthtools.records.output_lock import OutputLock
-from synthtools.records.rejects import KeptRejects, Rejects, recall
+from synthtools.records.rejects import KeptRejects, Rejects, replay_rejects
 from synthtools.training.corpus import (
     REJECTS,
     Corpus,
@@ -75,12 +75,12 @@ class TokenWindows(Packer):
         self._claim: OutputLock | None = None
         self._made: Iterator[None] | None = None
         self._rejects = source.rejects() if makes else None
-        if self._rejects is not None and not _known(folder)[2]:
+        if self._rejects is not None and not _existing_windows(folder)[2]:
             folder.mkdir(parents=True, exist_ok=True)
             self._claim = OutputLock.of_file(folder)
             dtype = np.uint16 if vocabulary <= 1 << 16 else np.uint32
             self._made = prefetched(
-                _make(folder, source, encode, dtype, self._rejects.skip, self._goes_on), 1
+                _make_windows(folder, source, encode, dtype, self._rejects.skip, self._goes_on), 1
             )
 
     @property
@@ -100,7 +100,7 @@ class TokenWindows(Packer):
         epoch, number = divmod(number, self._before[-1]) if self._whole else (0, number)
         window = int(np.searchsorted(self._before, number, side="right")) - 1
         if self._packer is None or self._packer[0] != window:
-            corpus = load(_place(self._folder, window))
+            corpus = load(_window_folder(self._folder, window))
             self._packer = (
                 window,
                 CutPacker(corpus.tokens, corpus.starts, self._length, self._seed, window),
@@ -119,7 +119,7 @@ class TokenWindows(Packer):
     def used_by(self, rows: int) -> tuple[list[Corpus], float]:
         """The windows of the first ``rows`` rows, and the number of passes over them."""
         used = self._windows_of(rows)
-        windows = [load(_place(self._folder, window)) for window in range(used)]
+        windows = [load(_window_folder(self._folder, window)) for window in range(used)]
         return windows, rows / max(1, self._before[used])
 
     def _windows_of(self, rows: int) -> int:
@@ -131,7 +131,7 @@ class TokenWindows(Packer):
     def _reach(self) -> None:
         """Waits for one more window."""
         number = len(self._facts)
-        place = _place(self._folder, number)
+        place = _window_folder(self._folder, number)
         while not is_made(place):
             if self._made is not None:
                 if next(self._made, False) is False and not is_made(place):
@@ -144,7 +144,7 @@ class TokenWindows(Packer):
         self._facts.append(facts)
         self._before.append(self._before[-1] - (-facts["tokens"] // self._length))
         if self._rejects is not None:
-            recall(place / REJECTS, self._rejects)
+            replay_rejects(place / REJECTS, self._rejects)
             end = ", its last" if self._whole else ""
             self._remark(
                 f"{self._source.name}: window {number + 1}{end}: {facts['documents']:,} documents, "
@@ -161,20 +161,20 @@ class TokenWindows(Packer):
             self._claim.release()
 
 
-def _place(folder: Path, window: int) -> Path:
+def _window_folder(folder: Path, window: int) -> Path:
     return folder / f"window-{window:05d}"
 
 
-def _known(folder: Path) -> tuple[int, int, bool]:
+def _existing_windows(folder: Path) -> tuple[int, int, bool]:
     """Number of existing windows, of the documents read for them, and whether these are all."""
     window, read, last = 0, 0, False
-    while is_made(_place(folder, window)):
-        facts = load(_place(folder, window)).facts
+    while is_made(_window_folder(folder, window)):
+        facts = load(_window_folder(folder, window)).facts
         window, read, last = window + 1, facts["read"], bool(facts["last"])
     return window, read, last
 
 
-def _make(
+def _make_windows(
     folder: Path,
     source: Source,
     encode: Encode,
@@ -187,7 +187,7 @@ def _make(
     A pass starts at the beginning of the source and skips documents of existing windows. Bad records are
     stored with their window.
     """
-    window, left, _ = _known(folder)  # left: documents to skip
+    window, left, _ = _existing_windows(folder)  # left: documents to skip
     read = left
     partial, notes = folder / ".partial", folder / ".rejects"
     shutil.rmtree(partial, ignore_errors=True)
@@ -197,7 +197,7 @@ def _make(
     def finish(last: bool) -> None:
         if notes.exists():
             os.replace(notes, partial / REJECTS)
-        files.finish(_place(folder, window), read=read, last=int(last))
+        files.finish(_window_folder(folder, window), read=read, last=int(last))
 
     try:
         for some in source.batches(KeptRejects(Rejects(skip), notes)):

@@ -114,7 +114,7 @@ def encoding_of(tokenizer: Any, plan: Plan, remark: Callable[[str], None]) -> En
 
 def texts(tokenizer: Any) -> Encoding:
     """The encoding of texts."""
-    return Encoding(text_encoder(tokenizer), {**_basis(tokenizer), "sft": None})
+    return Encoding(text_encoder(tokenizer), {**_key_parts(tokenizer), "sft": None})
 
 
 def conversations(
@@ -126,13 +126,13 @@ def conversations(
             "the tokenizer has no chat template: using a plain one, which is saved with the model"
         )
         tokenizer.chat_template = TEMPLATE
-    facts = {**_basis(tokenizer), "sft": [context, learn_all, tokenizer.chat_template]}
+    facts = {**_key_parts(tokenizer), "sft": [context, learn_all, tokenizer.chat_template]}
     return Encoding(conversation_encoder(tokenizer, context, learn_all), facts)
 
 
 def answered(tokenizer: Any, answers_only: bool) -> Encoding:
     """The encoding of texts, or prompts with answers, as plain text."""
-    facts = {**_basis(tokenizer), "sft": None, "answers": answers_only}
+    facts = {**_key_parts(tokenizer), "sft": None, "answers": answers_only}
     return Encoding(answer_encoder(tokenizer, answers_only), facts)
 
 
@@ -154,7 +154,7 @@ def pairs(tokenizer: Any, length: int, form: Encoding) -> Encoding:
     return Encoding(pair_encoder(form.encode, document, length), facts)
 
 
-def _basis(tokenizer: Any) -> dict[str, Any]:
+def _key_parts(tokenizer: Any) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "tokenizer": tokenizer.backend_tokenizer.to_str(),

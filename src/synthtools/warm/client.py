@@ -30,9 +30,9 @@ def main() -> None:
         start_cold()
     # A signal that arrives before the child starts is passed on later.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    ask(server, sys.argv[2:], {number: number for number in files})
+    request_child(server, sys.argv[2:], {number: number for number in files})
     answers = server.makefile("r")
-    child = int(answers.readline() or gone())
+    child = int(answers.readline() or exit_server_gone())
     if not child:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         start_cold()
@@ -41,14 +41,14 @@ def main() -> None:
     for number in SIGNALS:
         signal.signal(number, lambda number, _: os.kill(child, number))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    code = int(answers.readline() or gone())
+    code = int(answers.readline() or exit_server_gone())
     if code < 0:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code)
 
 
-def ask(server: socket.socket, arguments: list[str], files: dict[int, int]) -> None:
+def request_child(server: socket.socket, arguments: list[str], files: dict[int, int]) -> None:
     """Requests a child with this process's files, directory and environment.
 
     Args:
@@ -61,7 +61,7 @@ def ask(server: socket.socket, arguments: list[str], files: dict[int, int]) -> N
         "environment": dict(os.environ),
         "files": list(files),
         "umask": umask,
-        "surroundings": surroundings(),
+        "inherited": inherited_state(),
     }
     message = json.dumps(request).encode() + b"\n"
     sent = socket.send_fds(server, [message], list(files.values()))
@@ -69,7 +69,7 @@ def ask(server: socket.socket, arguments: list[str], files: dict[int, int]) -> N
         server.sendall(rest)
 
 
-def surroundings() -> list[object]:
+def inherited_state() -> list[object]:
     """Properties that a child inherits from the warm process and cannot change in time."""
     environment = {n: value for n, value in os.environ.items() if n.startswith(AT_IMPORT)}
     limits = [list(resource.getrlimit(limit)) for limit in LIMITS]
@@ -83,7 +83,7 @@ def start_cold() -> None:
     os.execv(sys.executable, cold)  # noqa: S606 (no shell)
 
 
-def gone() -> int:
+def exit_server_gone() -> int:
     """Exits after the warm process has ended; its stderr has the reason."""
     os._exit(125)
 

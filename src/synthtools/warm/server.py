@@ -33,7 +33,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from synthtools.warm.client import surroundings
+from synthtools.warm.client import inherited_state
 
 # Modules that tools import lazily: most of them, and all slow ones.
 HEAVY = (
@@ -108,7 +108,7 @@ def serve(listening: socket.socket, end: int) -> Request | None:
     Returns:
         In each child its request; in this process None, at the end.
     """
-    own = surroundings()
+    own = inherited_state()
     children: dict[int, tuple[int, socket.socket]] = {}  # by a file that becomes ready at its end
     cold = sound = True
     while True:
@@ -123,7 +123,7 @@ def serve(listening: socket.socket, end: int) -> Request | None:
             if client in ready:  # it was killed
                 os.kill(child, signal.SIGKILL)
             if file in ready:
-                _tell(client, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+                _send_exit_code(client, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
                 client.close()
                 os.close(file)
                 del children[file]
@@ -131,7 +131,7 @@ def serve(listening: socket.socket, end: int) -> Request | None:
             client = request.pop("client")
             if cold and not LIGHT_TOOLS.intersection(request["arguments"][:1]):
                 cold, sound = False, _warm_up_all()
-            child = os.fork() if sound and request["surroundings"] == own else -1
+            child = os.fork() if sound and request["inherited"] == own else -1
             if child == 0:
                 for one in (listening, client, *clients):
                     one.close()
@@ -140,7 +140,7 @@ def serve(listening: socket.socket, end: int) -> Request | None:
                 return request
             for file in request["files"].values():
                 os.close(file)
-            _tell(client, max(child, 0))
+            _send_exit_code(client, max(child, 0))
             if child > 0:
                 children[os.pidfd_open(child)] = child, client
             else:
@@ -166,7 +166,7 @@ def _accept(listening: socket.socket) -> Request | None:
     return {**request, "client": client, "files": received}
 
 
-def _tell(client: socket.socket, number: int) -> None:
+def _send_exit_code(client: socket.socket, number: int) -> None:
     with contextlib.suppress(OSError):  # it was killed
         client.sendall(b"%d\n" % number)
 

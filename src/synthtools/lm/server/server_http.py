@@ -121,7 +121,7 @@ def served_model(client: httpx.Client, name: str) -> dict[str, Any]:
         SynthError: the server does not answer, or does not serve the model.
     """
     url = shown_url(client)
-    served = _greeting(client, url).get("data")
+    served = _list_models(client, url).get("data")
     if not isinstance(served, list) or not all(map(_is_model, served)):
         raise SynthError(f"{url}: does not say which models it serves; is it a server of vLLM?")
     models: list[dict[str, Any]] = served
@@ -143,7 +143,7 @@ def _is_model(served: Any) -> bool:
     )
 
 
-def _greeting(client: httpx.Client, url: str) -> dict[str, Any]:
+def _list_models(client: httpx.Client, url: str) -> dict[str, Any]:
     """The server's list of models.
 
     Raises:

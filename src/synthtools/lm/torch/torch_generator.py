@@ -77,7 +77,7 @@ class TorchGenerator(Generator):
         rows: list[PartialAnswer | Answer] = []
         groups: dict[int, list[PartialAnswer]] = defaultdict(list)
         for place, prompt in prompts:
-            done = partial(finished, place) if finished else _nobody
+            done = partial(finished, place) if finished else _ignore
             ready = self._prompting.ready(prompt)
             if isinstance(ready, Answer):
                 rows.append(ready)
@@ -109,5 +109,5 @@ class TorchGenerator(Generator):
         self._engine.close()
 
 
-def _nobody(_: Answer) -> None:
+def _ignore(_: Answer) -> None:
     pass

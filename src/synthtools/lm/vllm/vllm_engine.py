@@ -67,10 +67,10 @@ def open_engine(settings: ModelSettings, context: int, request: ScoreRequest) ->
         "enable_chunked_prefill": False,
         "kv_cache_memory_bytes": settings.kv_cache_bytes or _cache_bytes(settings, batch),
     }
-    return VllmEngine(started(settings, more), context)
+    return VllmEngine(start_llm(settings, more), context)
 
 
-def started(settings: ModelSettings, more: dict[str, Any]) -> Any:
+def start_llm(settings: ModelSettings, more: dict[str, Any]) -> Any:
     """vLLM's LLM for a model.
 
     Args:
@@ -86,9 +86,9 @@ def started(settings: ModelSettings, more: dict[str, Any]) -> Any:
         raise UsageError(
             f"{parameter('backend', 'vllm')}: vLLM is not installed; pip install 'synthtools[vllm]'"
         )
-    _watched()
+    _start_watcher()
     cause = None
-    with _one_start_at_a_time(), _environment(), _apart() as log:
+    with _one_start_at_a_time(), _environment(), _redirected_output() as log:
         try:
             return _start(settings, more)
         except (SynthError, KeyboardInterrupt):
@@ -102,7 +102,7 @@ def started(settings: ModelSettings, more: dict[str, Any]) -> Any:
 
 
 @cache
-def _watched() -> object:
+def _start_watcher() -> object:
     """Starts, once per process, a watcher that ends the engines if the process is killed."""
     return orphans.watch()
 
@@ -132,7 +132,7 @@ def _environment() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _apart() -> Iterator[Path]:
+def _redirected_output() -> Iterator[Path]:
     """Redirects the output of the engine and its processes to a file: stdout is for records, and
     vLLM's log matters only if it fails. If the user sets VLLM_LOGGING_LEVEL, stderr is left alone.
 

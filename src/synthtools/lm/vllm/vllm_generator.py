@@ -18,7 +18,7 @@ from synthtools.lm.devices import device_list
 from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings, failed
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.prompt_tokenizer import PromptTokenizer, TokenisedPrompt
-from synthtools.lm.vllm.vllm_engine import MOST_SEQUENCES, bytes_per_token, started
+from synthtools.lm.vllm.vllm_engine import MOST_SEQUENCES, bytes_per_token, start_llm
 
 # Requests in the engine: those that run, and as many in the queue.
 _IN_ENGINE = 2 * MOST_SEQUENCES
@@ -58,7 +58,7 @@ class VllmGenerator(Generator):
             cache = max(64 << 20, min(_CPU_CACHE_BYTES, whole))
         if cache is not None:
             more["kv_cache_memory_bytes"] = cache
-        self._llm = started(settings, more)
+        self._llm = start_llm(settings, more)
         self._count = 0
 
     def sample_as(self, sampling: SamplingSettings) -> None:
