@@ -5,8 +5,8 @@
 - ``unicode``: the tables of Unicode 14.0
 - ``ngram_buckets``: hashed n-grams: counts in buckets, sums of weights
 - ``sha``: SHA-1 and SHA-256 of eight messages at once
-- ``heavy_hitters``: the most frequent n-grams, exact or in bounded memory
-- ``frequent_ngrams``: a response and the frequent n-grams from one reading
+- ``heavy_hitters``: the most frequent n-grams, exactly or in bounded memory
+- ``frequent_ngrams``: hashed n-gram counts and frequent n-grams in one pass
 - ``grouped_counts``: counts of values by group, and their growth
 - ``phrases``: words, phrases and openings of sentences, by token and by document
 - ``languages``: the language of a text (langdetect, frequent words)
@@ -18,10 +18,10 @@
 - ``minhash``: MinHash signatures
 - ``near_duplicates``: pairs of near-duplicates by locality-sensitive hashing
 - ``shingles``: hashed shingles, of words or characters; MinHash signatures with the fast hash
-- ``fingerprints``: fingerprints of texts, paragraphs and lines, by which equal ones are found
-- ``word_ngrams``: n-grams of words that survive reformatting, and where those of a list occur
+- ``fingerprints``: fingerprints of texts, paragraphs and lines, to find equal ones
+- ``word_ngrams``: word n-grams that survive reformatting, and occurrences of a list of them
 - ``similar_clusters``: clusters of similar texts, in linear time
-- ``density_sketch``: how many vectors are near a vector
+- ``density_sketch``: the number of vectors near a vector
 
 What they compute is defined in plain Python by ``tests/kernel_reference.py``. Everything here is a pure function of
 UTF-8 buffers (``records.text_buffer.TextBuffer``) or arrays; nothing here reads a file or knows what a record is.

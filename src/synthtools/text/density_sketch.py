@@ -1,12 +1,12 @@
-"""The density sketch: how many vectors are near a vector, in memory that does not grow.
+"""The density sketch: the number of vectors near a vector, in constant memory.
 
 Sachdeva et al., *How to Train Data-Efficient LLMs* (arXiv 2402.09668), after the RACE sketch of
 Coleman and Shrivastava (2020). Each of R rows has a p-stable hash (E2LSH, Datar et al. 2004)
 
     h_r(x) = ⌊(a_r · x + b_r) / w⌋,   a_r ~ N(0, I),   b_r ~ U[0, w)
 
-whose whole number a second hash maps onto B buckets [ours]. Pass 1 counts S[r, h_r(x)] += 1 for each
-vector, pass 2 reads density(x) = mean_r S[r, h_r(x)].
+and a second hash maps the integer h_r(x) to one of B buckets [ours]. Pass 1 counts S[r, h_r(x)] += 1
+for each vector, pass 2 reads density(x) = mean_r S[r, h_r(x)].
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FARTHEST = 2.0**62  # beyond this a float32 product says nothing about the cell
 
 @compiled
 def _project(vectors, start, stop, tiles, products):
-    """a_r · x for some of the vectors, in float32, term by term in the order of the dimensions.
+    """a_r · x for vectors ``start`` to ``stop``, in float32, summed in the order of the dimensions.
 
     Args:
         tiles: float32 [rows / 64, dimensions, 64], the directions a_r.
@@ -52,7 +52,7 @@ def _bucket(product, shift, width, row, buckets):
 
 @compiled
 def _buckets(vectors, tiles, shifts, width, number, places):
-    """The bucket of each vector in each row, to int32 [vectors, rows]."""
+    """Writes each vector's bucket in each row to int32 [vectors, rows]."""
     buckets = _U(number)
     products = np.empty((_VECTORS, tiles.shape[0] * _TILE), np.float32)
     for start in range(0, len(vectors), _VECTORS):

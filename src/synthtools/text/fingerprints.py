@@ -1,7 +1,7 @@
-"""128-bit fingerprints of texts and of their parts, by which equal ones are found [ours].
+"""128-bit fingerprints of texts and their parts, to find equal ones [ours].
 
-Two different texts of 10^12 share one with a probability below 10^-14. They are no protection from
-texts made to collide on purpose.
+Among 10^12 different texts, two share one with a probability below 10^-14. They do not protect against
+texts constructed to collide.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Pieces:
 
     Attributes:
         data: uint8, the bytes of all texts.
-        begins, ends: int64 [pieces], the span of the content, without white space around it (of a
-            whole text with it).
-        starts: int64 [pieces], where what is removed with the piece begins; it ends where the next
-            one of its text begins.
+        begins, ends: int64 [pieces], the span of the content without surrounding white space (with
+            it for whole texts).
+        starts: int64 [pieces], where the bytes that are removed with the piece begin; they end
+            where the text's next piece begins.
         first_of: int64 [texts + 1], the first piece of each text.
     """
 
@@ -41,7 +41,7 @@ class Pieces:
     first_of: np.ndarray
 
     def lengths(self) -> np.ndarray:
-        """Characters of each, int64."""
+        """Number of characters of each piece, int64."""
         lengths = np.empty(len(self.begins), np.int64)
         _characters(self.data, self.begins, self.ends, lengths)
         return lengths
@@ -50,8 +50,8 @@ class Pieces:
         """Fingerprint of each, uint64 [pieces, 2].
 
         Args:
-            normalized: of the words (letters, digits, underscores) in lower case alone; of a piece
-                without words, of what it is.
+            normalized: of only the words (letters, digits, underscores) in lower case; a piece without
+                words is taken unchanged.
         """
         fingerprints = np.empty((len(self.begins), 2), np.uint64)
         _exact(self.data, self.begins, self.ends, fingerprints)
@@ -61,7 +61,7 @@ class Pieces:
 
 
 def pieces(texts: TextBuffer, unit: Literal["record", "paragraph", "line"] = "record") -> Pieces:
-    """The pieces of texts. Paragraphs are runs of lines that are not blank; blank lines are no pieces."""
+    """The pieces of texts. Paragraphs are runs of non-blank lines; blank lines do not count as pieces."""
     data, offsets = buffers(texts)
     if unit == "record":
         return Pieces(data, offsets[:-1], offsets[1:], offsets[:-1], np.arange(len(offsets)))
@@ -80,7 +80,7 @@ def _part(data, offsets, paragraphs, begins, ends, starts, first_of):
         is_open = False
         while position < end:
             start = position
-            begin, last = end, start  # of what is not white space
+            begin, last = end, start  # characters other than white space
             while position < end and data[position] != _LINE:
                 if data[position] > 0x20:
                     begin = min(begin, position)

@@ -1,9 +1,9 @@
-"""A response and the frequent n-grams of a batch, from one reading of its texts.
+"""Hashed n-gram counts and the frequent n-grams of a batch, in one pass over its texts.
 
-Most distinct n-grams are rare, and a table of them all does not fit any cache: counting them costs
+Most distinct n-grams are rare, and a table of all of them does not fit in any cache: counting them costs
 ten times as much as reading them. So each batch first counts hashes in a small array of cells, and
-only n-grams whose cell has reached ``least`` get a place in the table, with their exact count. An
-n-gram that gets none occurred fewer than ``least`` times in the batch (the first step of Manku and
+only n-grams whose cell reaches ``least`` enter the table, with their exact count. An n-gram that does
+not enter it occurred fewer than ``least`` times in the batch (the first step of Manku and
 Motwani's lossy counting, 2002, with the cells as a filter).
 """
 
@@ -22,7 +22,7 @@ from synthtools.text.unicode import unicode
 _U = np.uint64
 _CELL_BITS = 15
 _CELL_SHIFT = _U(64 - _CELL_BITS)
-# A batch keeps n-grams that make at least this part of it.
+# A batch keeps n-grams that make up at least this share of it.
 _SHARE_BITS = 13
 _COLD = -2
 
@@ -30,14 +30,14 @@ _COLD = -2
 def sifted(
     texts: TextBuffer, orders: Sequence[int], buckets: int
 ) -> tuple[np.ndarray, list[NgramTable]]:
-    """The response of texts by the fast hash, and a table of each order's frequent n-grams.
+    """Counts by bucket of the fast hash, and a table of the frequent n-grams of each order.
 
-    A table lacks n-grams that make less than 2^-13 of the batch's n-grams of that order; of a batch
-    of fewer than 2^14 it lacks none.
+    A table lacks n-grams that make up less than 2^-13 of the batch's n-grams of that order; with fewer
+    than 2^14 n-grams in the batch it is complete.
 
     Returns:
-        (response, tables): int64 [buckets]; ``missed`` of a table is the most that an n-gram it
-        lacks can have occurred.
+        (response, tables): int64 [buckets]; ``missed`` of a table is the largest possible count of
+        an n-gram that it lacks.
     """
     hashes, token_ends, starts, text = _tokens(*buffers(texts), *unicode())
     response = np.zeros(buckets, np.int64)
@@ -82,7 +82,7 @@ def _sift(tokens, starts, n, response):
             cells[value >> _CELL_SHIFT] += np.uint32(1)
         total += max(0, last + 1 - first)
     least = np.uint32(max(1, total >> _SHARE_BITS))
-    # Room for all that can come; what is not used is never touched.
+    # Sized for the worst case; unused pages are never touched.
     most = 0
     for cell in range(cells.size):
         if cells[cell] >= least:
@@ -118,7 +118,7 @@ def _sift(tokens, starts, n, response):
 
 @compiled
 def _texts(token_ends, text, places, n):
-    """The texts of n-grams, one after the other, and where each ends.
+    """The concatenated texts of n-grams, and the end of each.
 
     Args:
         places: token at which each begins.

@@ -1,4 +1,4 @@
-"""Counts of values by group, and how the number of distinct ones grows: compiled."""
+"""Counts of values by group, and the growth of the number of distinct values: compiled."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _FEWEST = 1 << 12
 
 
 class GroupedCounts:
-    """Counts 64-bit values apart for each group, as they come.
+    """Counts 64-bit values per group, in order of arrival.
 
     Args:
-        step: the growth of a group's vocabulary is noted after every so many of its values.
+        step: a group's vocabulary size is recorded after every ``step`` of its values.
 
     Memory: 20 bytes for each distinct value of a group, at most four times that while the table
     grows; 24 bytes for each step.
@@ -35,7 +35,7 @@ class GroupedCounts:
         self._curve: list[np.ndarray] = []
 
     def add(self, values: np.ndarray, starts: np.ndarray, groups: np.ndarray, known: int) -> None:
-        """Takes the values of documents.
+        """Counts the values of documents.
 
         Args:
             values: uint64; starts: int64 [documents + 1].
@@ -62,13 +62,13 @@ class GroupedCounts:
             self._curve.append(curve[:noted].copy())
 
     def curves(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """Of each group that has them, (values, distinct values among them) every ``step`` values."""
+        """(values, distinct values so far) every ``step`` values, for each group that has them."""
         rows = np.concatenate([np.zeros((0, 3), np.int64), *self._curve])
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
         return {group: (rows[at, 1], rows[at, 2]) for group, at in _runs(rows[:, 0])}
 
     def counts(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """Of each group that has any, its distinct values, ascending, and their counts."""
+        """The distinct values, ascending, and their counts, for each group that has any."""
         there = np.flatnonzero(self._counts)
         groups, values, counts = self._groups[there], self._values[there], self._counts[there]
         order = np.lexsort((values, groups))
@@ -77,7 +77,7 @@ class GroupedCounts:
 
 
 def _runs(groups: np.ndarray) -> list[tuple[int, slice]]:
-    """Each group of an ascending array and where it stands."""
+    """Each group of an ascending array, and its range."""
     edges = [0, *(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(groups)]
     return [(int(groups[a]), slice(a, b)) for a, b in itertools.pairwise(edges) if b > a]
 
@@ -88,7 +88,7 @@ def _table(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @compiled
 def _place(values, groups, counts, value, group):
-    """Where a group's value stands, or the free slot that it would take."""
+    """The slot of a group's value, or the free slot for it."""
     mask = _U(values.size - 1)
     slot = finalise(value + _U(group) * GOLDEN) & mask
     while counts[slot] != 0 and (values[slot] != value or groups[slot] != group):
@@ -111,7 +111,7 @@ def _add(
     values, groups, counts, held, more, starts, of_documents, step, totals, distinct, curve, noted,
     document, at,
 ):  # fmt: skip
-    """Goes on from a document's value until all are counted or the table is half full."""
+    """Continues from a document's value until all are counted or the table is half full."""
     while document < of_documents.size:
         group = of_documents[document]
         at = max(at, starts[document])

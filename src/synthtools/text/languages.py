@@ -1,4 +1,4 @@
-"""The language of a text, as langdetect sees it; whether texts may be of one, by their most frequent words."""
+"""The language of a text, by langdetect; whether texts can be in one language, by their most frequent words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _factory() -> Any:
             "languages are detected by langdetect: pip install 'synthtools[validate]'"
         ) from error
     factory = DetectorFactory()
-    factory.seed = 0  # langdetect draws at random; its own default gives another answer each time
+    factory.seed = 0  # langdetect draws at random; by default its answers differ from run to run
     factory.load_profile(PROFILES_DIRECTORY)
     return factory
 
@@ -30,7 +30,7 @@ def languages() -> list[str]:
 
 
 def language_of(text: str) -> str | None:
-    """The ISO 639-1 code of a text's language as langdetect sees it; None where it sees none.
+    """The ISO 639-1 code of a text's language by langdetect; None if it detects none.
 
     Raises:
         SynthError: langdetect is not installed.
@@ -46,19 +46,19 @@ def language_of(text: str) -> str | None:
         return None
 
 
-# What is read of a text, in characters, and how many words are frequent [ours].
+# Characters read of a text, and number of frequent words [ours].
 _READ, _MOST = 2000, 50
-# Texts of one language share a third or more of them, texts of two almost none; few words say neither [ours].
+# Texts in one language share a third or more of them, texts in two almost none; few words decide neither [ours].
 _LEAST, _FEW = 0.1, 40
 
 
 def words_of(text: str) -> frozenset[str]:
-    """The words of a text's beginning."""
+    """The words at the beginning of a text."""
     return frozenset(text[:_READ].lower().split())
 
 
 def frequent_words(texts: Iterable[Set[str]]) -> set[str]:
-    """The words that most texts have, of each its words."""
+    """The words that occur in the largest number of texts; takes the words of each text."""
     counts: Counter[str] = Counter()
     for words in texts:
         counts.update(words)
@@ -66,6 +66,6 @@ def frequent_words(texts: Iterable[Set[str]]) -> set[str]:
 
 
 def of_one_language(words: Set[str], frequent: Set[str]) -> bool:
-    """Whether a text's words, or another corpus's frequent ones, may be of the language of frequent words."""
+    """Whether a text's words, or another corpus's frequent words, can be in the language of frequent words."""
     least = min(len(words), len(frequent))
     return least < _FEW or len(words & frequent) >= _LEAST * least

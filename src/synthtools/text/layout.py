@@ -1,4 +1,4 @@
-"""How texts are laid out and punctuated, counted in one pass: compiled.
+"""Layout and punctuation of texts, counted in one pass: compiled.
 
 Words are those of ``words``, sentences end as in ``phrases``.
 """
@@ -29,7 +29,7 @@ _PERSON = (
     "i me my mine myself we us our ours ourselves i'm i've i'll i'd we're we've we'll we'd let's"
 )
 _LONGEST_PERSON = 10  # bytes
-# What is counted where it stands; the others of what ends a sentence; what may follow it.
+# Marks that are counted themselves; other ends of sentences; marks that may follow these.
 _MARKS = {
     ",": _COMMAS, "，": _COMMAS, ";": _SEMICOLONS, "；": _SEMICOLONS, ":": _COLONS, "：": _COLONS,
     "!": _EXCLAMATIONS, "！": _EXCLAMATIONS, "—": _DASHES, "–": _DASHES, "(": _PARENTHESES,
@@ -49,10 +49,10 @@ _APOSTROPHE, _CURLY = 0x27, 0x99  # the last byte of ’
 def layout_counts(texts: TextBuffer) -> np.ndarray:
     """int64 [texts, counts], columns as in ``COUNTS``; safe in any thread.
 
-    Paragraphs are parted by blank lines; a list item is a line that begins with ``- * + • ·`` or a number of up
-    to three digits with ``.`` or ``)``, before white space; a heading one of up to six ``#``. Bold are pairs of
-    ``**``, code pairs of backticks, single or in threes. Questions are sentences that end with a question
-    mark, lines those that are not blank. The first person is that of English, apostrophes ``'`` or ``’``.
+    Paragraphs are separated by blank lines; a list item is a line that begins with ``- * + • ·`` or a number of up
+    to three digits with ``.`` or ``)``, before white space; a heading one of up to six ``#``. Bold counts pairs of
+    ``**``, code pairs of backticks, single or triple. Questions are sentences that end with a question
+    mark; only non-blank lines count. First-person words are the English ones, with apostrophes ``'`` or ``’``.
     """
     person, _ = word_hashes(TextBuffer.of([_PERSON + " " + _PERSON.replace("'", "’")]))
     counts = np.zeros((len(texts), len(COUNTS)), np.int64)
@@ -70,14 +70,14 @@ def _count(data, offsets, tables, breaks, person, counts):
         own = counts[document]
         start, end = offsets[document], offsets[document + 1]
         position = start
-        newlines, at_start = 2, True  # since what was last written; nothing before it in its line
-        begun, ended, asked = False, False, False  # a sentence; its end mark was met, and asks
-        marker, hashes, stars, ticks = False, 0, 0, 0  # what the line begins with; runs
+        newlines, at_start = 2, True  # since the last word; nothing before it in its line
+        begun, ended, asked = False, False, False  # a sentence; its end; a question mark
+        marker, hashes, stars, ticks = False, 0, 0, 0  # the line's beginning; runs
         while True:
             at = position
             begin, position, value, known = next_word(data, position, end, breaks)
             while at < begin or (at == begin and begin == position):
-                # One turn behind the end closes the last sentence and runs.
+                # One iteration past the end closes the last sentence and runs.
                 plain = not (ended or marker or hashes > 0 or stars > 0 or ticks > 0)
                 if plain and at < begin and data[at] == _BLANK:
                     at += 1
@@ -95,7 +95,7 @@ def _count(data, offsets, tables, breaks, person, counts):
                 asked |= (code == _ASKING).any()
                 if blank and marker and code != _NEWLINE:
                     own[_ITEMS] += 1
-                    begun = False  # its number is not a sentence
+                    begun = False  # a list item's number is not a sentence
                 if begun and (code == _NEWLINE or full or (ended and blank)):
                     own[_SENTENCES] += 1
                     own[_QUESTIONS] += asked
@@ -113,7 +113,7 @@ def _count(data, offsets, tables, breaks, person, counts):
                     own[_LINES] += 1
                     own[_PARAGRAPHS] += newlines >= 2
                     newlines = 0
-                # Behind a number that begins a line, or alone there.
+                # After a number that begins a line, or the whole line.
                 numbered = marker and code in (_STOP, _BRACKET)
                 marker = (first and (code == _BULLETS).any()) or (numbered and not first)
                 hashes = hashes + 1 if code == _HASH and (first or hashes > 0) else 0

@@ -1,6 +1,6 @@
-"""Words of texts, and how varied the words of each text are: compiled.
+"""Words of texts, and the lexical richness of each text: compiled.
 
-A word (``kernel_reference.words``) is known by its 64-bit hash.
+A word (``kernel_reference.words``) is represented by its 64-bit hash.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class HashedWords(NamedTuple):
 
 
 def words_of(texts: TextBuffer) -> HashedWords:
-    """Words of each text and its figures; safe in any thread.
+    """Words and figures of each text; safe in any thread.
 
-    Memory: 8 bytes a word, 8 bytes a byte of the texts at the most, and about 100 bytes for each word of the longest.
+    Memory: 8 bytes a word, at most 8 bytes a byte of the texts, and about 100 bytes for each word of the longest.
     """
     hashes, starts = word_hashes(texts)
     return HashedWords(hashes, starts, figures_of(hashes, starts))
 
 
 def figures_of(hashes: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """How varied the words of each text are: float64 [texts, 5], NaN where there is no value.
+    """Lexical richness of each text: float64 [texts, 5], NaN where undefined.
 
     Types (distinct words); type-token ratio; MTLD (McCarthy and Jarvis 2010, mean of both
     directions); HD-D (McCarthy and Jarvis 2007, 42 draws; none below 42 words); entropy of the
@@ -107,7 +107,7 @@ def _figures(hashes, starts, figures):
 
 @compiled
 def _mtld(ids, words, types, step, seen, mark):
-    """MTLD in one direction. ``seen`` holds the mark of the factor a word was last seen in."""
+    """MTLD in one direction. ``seen`` holds the factor in which a word was last seen."""
     mark += 1
     factors = 0.0
     length, distinct = 0, 0
@@ -128,14 +128,14 @@ def _mtld(ids, words, types, step, seen, mark):
     if length > 0:
         factors += (1 - ratio) / (1 - MTLD_THRESHOLD)
     if factors == 0:
-        # No word came twice: one factor [as lexicalrichness has it].
+        # No word occurs twice: one factor, as in the package lexicalrichness.
         factors = 1.0
     return words / factors, mark
 
 
 @compiled
 def _hdd(counts, types, words):
-    """Expected type-token ratio of a draw of 42 words."""
+    """Expected type-token ratio of a sample of 42 words."""
     known = np.full(64, -1.0)
     total = 0.0
     for word in range(types):
@@ -153,7 +153,7 @@ def _hdd(counts, types, words):
 
 # ---------------------------------------------------------------- n-grams of a sequence
 
-BREAK = _U(0)  # parts documents in a sequence of words
+BREAK = _U(0)  # separates documents in a sequence of words
 
 
 def ngram_counts(words: np.ndarray, n: int) -> np.ndarray:
@@ -186,7 +186,7 @@ def _ngrams(words, n):
 
 @compiled
 def sequence_of(hashes, starts, members, room):
-    """Words of some of the texts with a ``BREAK`` behind each text, cut after ``room`` words.
+    """Words of some of the texts with a ``BREAK`` after each text, cut after ``room`` words.
 
     Returns:
         (sequence, words): uint64 [words + breaks].

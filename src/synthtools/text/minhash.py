@@ -1,7 +1,7 @@
 """MinHash signatures of documents (Broder 1997), equal to those of datasketch 2.0.
 
-A document stands for the set of its shingles: runs of five consecutive tokens joined by one space,
-or one shingle of all its tokens where there are fewer. With h the first four bytes of a shingle's
+A document is represented by the set of its shingles: runs of five consecutive tokens joined by one
+space, or one shingle of all its tokens if it has fewer. With h the first four bytes of a shingle's
 SHA-1 (little-endian) after the finaliser of MurmurHash3, entry k of the signature is
 
     min over the shingles of (a_k · h + b_k) mod 2^32,   a_k odd
@@ -37,7 +37,7 @@ def parameters(permutations: int) -> tuple[np.ndarray, np.ndarray]:
 
 @compiled
 def _lower_minima(first_word, a, b, minima):
-    """Takes one shingle, by the first word of its SHA-1, into a signature."""
+    """Updates a signature with one shingle, given the first word of its SHA-1."""
     value = _U32(  # numba computes in 64 bits
         (first_word >> _U32(24))
         | ((first_word >> _U32(8)) & _U32(0xFF00))
@@ -84,7 +84,7 @@ def _sign(data, offsets, classes, lower, shingle, a, b, signatures):
 
 @compiled
 def _absorb(text, begin, length, state, block, waiting, a, b, minima):
-    """Takes a shingle into a signature, at once or when all lanes of the block are taken."""
+    """Updates a signature with a shingle, immediately or once all lanes of the block are filled."""
     if blocks_of(length) > 1:
         _absorb_long(text, begin, length, state, block, a, b, minima)
         return waiting
@@ -97,7 +97,7 @@ def _absorb(text, begin, length, state, block, waiting, a, b, minima):
 
 @compiled
 def _flush(state, block, waiting, a, b, minima):
-    """Takes the shingles in the first lanes of a block into a signature."""
+    """Updates a signature with the shingles in the first lanes of a block."""
     if waiting > 0:
         state[:] = SHA1_START
         sha1_block(state, block)
@@ -107,7 +107,7 @@ def _flush(state, block, waiting, a, b, minima):
 
 @compiled
 def _absorb_long(text, begin, length, state, block, a, b, minima):
-    """Takes a shingle of several blocks into a signature, and leaves the block as it was."""
+    """Updates a signature with a shingle of several blocks, and leaves the block unchanged."""
     state[:] = SHA1_START
     kept = block.copy()
     for number in range(blocks_of(length)):

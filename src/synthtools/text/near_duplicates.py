@@ -19,7 +19,7 @@ _U = np.uint64
 
 
 def bands_and_rows(threshold: float, permutations: int = 128) -> tuple[int, int]:
-    """The numbers of bands and rows that tell pairs above the threshold best from those below.
+    """The numbers of bands and rows that best separate pairs above the threshold from those below.
 
     They minimise ∫_0^t p(s) ds + ∫_t^1 (1 − p(s)) ds with p(s) = 1 − (1 − s^rows)^bands, as
     ``datasketch.MinHashLSH`` does. p is a polynomial of a degree up to ``permutations``, so that
@@ -44,12 +44,12 @@ def bands_and_rows(threshold: float, permutations: int = 128) -> tuple[int, int]
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """Pairs of documents, left < right, in ascending order, and the clusters that they make.
+    """Pairs of documents, left < right, in ascending order, and the clusters that they form.
 
     Attributes:
         left, right: int64 [pairs], indices of signatures.
         similarity: float64 [pairs], share of equal entries, the estimate of the Jaccard index.
-        cluster_of: int64 [documents], the connected component of the pairs that a document is in,
+        cluster_of: int64 [documents], each document's connected component,
             numbered from 0 in the order of their first documents; −1 for a document in no pair.
     """
 
@@ -84,7 +84,7 @@ def _agree(signatures, one, other, start, stop):
 
 @compiled
 def _originals(signatures, hashes, order):
-    """For each document the first one of the same signature."""
+    """For each document the first one with the same signature."""
     originals = np.arange(len(signatures))
     start = 0
     for place in range(1, order.size):
@@ -137,7 +137,7 @@ def near_duplicates(
 ) -> NearDuplicates:
     """Pairs whose signatures agree in at least a share ``threshold`` of their entries.
 
-    Documents of the same signature are linked to the first of them only, and only the first is
+    Documents with equal signatures are linked only to the first of them, and only the first is
     compared with others: a thousand copies give 999 pairs, not half a million. Documents without
     tokens have no near-duplicates. Clusters are what they would be with all pairs.
 

@@ -4,8 +4,8 @@ authors' package for DSIR (Xie et al. 2023).
 Pure functions of texts that run without the interpreter's lock; as many threads as there are cores
 may call them on different texts.
 
-Most n-grams of a text have come before. For SHA-256 a table remembers their buckets by their fast
-64-bit hash (``kernel_reference.ngram_hash``), each in one place, the latest in place of an earlier one.
+Most n-grams of a text have occurred before. For SHA-256 a table remembers their buckets by their fast
+64-bit hash (``kernel_reference.ngram_hash``), each in one slot, later ones overwriting earlier ones.
 Two n-grams that share all 64 bits would be taken for one: among a thousand million different n-grams
 there is such a pair with a chance of 3 %, and it moves one count.
 
@@ -55,7 +55,7 @@ def memo(buckets: int) -> np.ndarray:
 
 @compiled
 def _modulo(state, lane, buckets):
-    """The 256-bit number in a lane, first word highest, modulo ``buckets`` (below 2^31)."""
+    """The 256-bit number in a lane, most significant word first, modulo ``buckets`` (below 2^31)."""
     remainder = _U(0)
     for word in range(8):
         remainder = ((remainder << _U(32)) | _U(state[word * LANES + lane])) % buckets
@@ -64,7 +64,7 @@ def _modulo(state, lane, buckets):
 
 @compiled
 def _flush(text, begins, lengths, keys, places, waiting, state, block, buckets, memo, bucket_of):
-    """Hashes the messages that wait, one in each lane, and writes their buckets."""
+    """Hashes the pending messages, one in each lane, and writes their buckets."""
     state[:] = SHA256_START
     short = True
     for lane in range(waiting):
@@ -100,7 +100,7 @@ def sha_buckets(hashes, known, tokens, orders, text, ends, buckets, memo, bucket
     """See ``ngram_buckets.fast_buckets``.
 
     Args:
-        text, ends: of the tokens, as ``scan`` wrote them.
+        text, ends: of the tokens, as written by ``scan``.
         memo: of this thread, for this number of buckets.
     """
     begins, lengths = np.empty(LANES, np.int64), np.empty(LANES, np.int64)
@@ -138,7 +138,7 @@ def sha_buckets(hashes, known, tokens, orders, text, ends, buckets, memo, bucket
 
 @compiled
 def fast_buckets(hashes, known, tokens, orders, buckets, buckets_of):
-    """Writes the buckets of the n-grams that end with one of the tokens from ``known`` on, by their
+    """Writes the buckets of the n-grams that end at token ``known`` or later, ordered by their
     last token, then from short to long. Returns their number."""
     number = 0
     if orders.size == 2 and orders[0] == 1 and orders[1] == 2 and tokens > known:
@@ -164,7 +164,7 @@ def fast_buckets(hashes, known, tokens, orders, buckets, buckets_of):
 
 @compiled
 def run(data, offsets, classes, lower, orders, buckets, memo, counts, weights, sums, numbers):
-    """Counts the n-grams of each document, where ``counts`` is not empty, or weighs them.
+    """Counts the n-grams of each document if ``counts`` is not empty, otherwise sums their weights.
 
     Args:
         orders: int64, ascending.

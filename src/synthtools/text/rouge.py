@@ -10,7 +10,7 @@ _WORD = re.compile(r"[a-z0-9]+")
 
 
 def words(text: str) -> list[str]:
-    """Lower-cased runs of Latin letters and digits; every other character parts them."""
+    """Lower-cased runs of Latin letters and digits; every other character separates them."""
     return _WORD.findall(text.lower())
 
 
@@ -28,14 +28,14 @@ def common_subsequence(one: list[str], other: list[str]) -> int:
 
 
 def rouge_l(one: list[str], other: list[str]) -> float:
-    """F-measure of ROUGE-L between two texts' words, 0 where either has none."""
+    """F-measure of ROUGE-L between two texts' words, 0 if either has none."""
     if not one or not other:
         return 0.0
     return 2 * common_subsequence(one, other) / (len(one) + len(other))
 
 
 class RougePool:
-    """Texts, asked for whether another is too like one of them."""
+    """Texts, and the similarity of another text to the nearest of them."""
 
     def __init__(self) -> None:
         self._texts: list[tuple[list[str], Counter[str]]] = []
@@ -51,7 +51,7 @@ class RougePool:
         best = 0.0
         for other, others in self._texts:
             together = len(own) + len(other)
-            # A common subsequence is no longer than the shorter text, nor than what both hold.
+            # A common subsequence is no longer than the shorter text, nor than the words in common.
             if not together or 2 * min(len(own), len(other)) < best * together:
                 continue
             if 2 * (counts & others).total() < best * together:

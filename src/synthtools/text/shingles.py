@@ -1,9 +1,9 @@
-"""Hashed shingles of texts, and MinHash signatures made of them in one multiplication an entry.
+"""Hashed shingles of texts, and MinHash signatures of them at one multiplication per entry.
 
-A text stands for the set of its shingles: runs of tokens (``tokeniser``), or of characters of its
-tokens in lower case, joined by one space. A text shorter than one shingle is one; an empty text has
-none. A shingle's hash is the fast one of ``tokeniser.hash_of_ngram``, of characters over their code
-points. Its high half takes the place of SHA-1 in the signatures of ``minhash`` [ours].
+A text is represented by the set of its shingles: runs of tokens (``tokeniser``), or of characters of its
+tokens in lower case, joined by one space. A text shorter than one shingle is a single shingle; an empty
+text has none. A shingle's hash is the fast one of ``tokeniser.hash_of_ngram``, of characters over their code
+points. Its upper half replaces SHA-1 in the signatures of ``minhash`` [ours].
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Shingles:
     """Hashes of the shingles of texts.
 
     Attributes:
-        hashes: uint64, those of text i at ``offsets[i]:offsets[i + 1]``, in the order of the text.
+        hashes: uint64, text i has ``offsets[i]:offsets[i + 1]``, in the order of the text.
         offsets: int64 [texts + 1].
     """
 
@@ -44,7 +44,7 @@ class Shingles:
     offsets: np.ndarray
 
     def sets(self) -> Shingles:
-        """Each text's hashes in ascending order, each once."""
+        """Each text's distinct hashes in ascending order."""
         hashes, offsets = self.hashes.copy(), np.zeros_like(self.offsets)
         count = _make_sets(hashes, self.offsets, offsets)
         return Shingles(hashes[:count], offsets)
@@ -64,7 +64,7 @@ def shingles(
     Args:
         size: tokens or characters of a shingle.
 
-    Memory: 8 bytes a shingle; of characters also three times the longest text.
+    Memory: 8 bytes a shingle; for characters also three times the longest text.
 
     Raises:
         ValueError: a size below 1.
@@ -157,7 +157,7 @@ def _make_sets(hashes, offsets, text_offsets):
 
 @compiled
 def jaccard(hashes, offsets, one, other):
-    """The Jaccard index of two of the sets that ``Shingles.sets`` gave; 0 of two empty ones."""
+    """The Jaccard index of two sets from ``Shingles.sets``; 0 if both are empty."""
     left, right = offsets[one], offsets[other]
     last_left, last_right = offsets[one + 1], offsets[other + 1]
     union = (last_left - left) + (last_right - right)

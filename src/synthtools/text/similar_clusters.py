@@ -1,7 +1,7 @@
-"""Clusters of texts whose MinHash signatures, or sets of shingles, are alike enough.
+"""Clusters of texts with similar MinHash signatures or sets of shingles.
 
-Like ``near_duplicates``, for many texts: not every pair is wanted, only which texts hang together,
-and no number of copies may cost more than their number.
+Like ``near_duplicates``, for many texts: only connected texts are wanted, not every pair, and the cost
+of copies must stay linear in their number.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from synthtools.compiled import compiled
 from synthtools.text.near_duplicates import hash_rows, root_of
 from synthtools.text.shingles import Shingles, jaccard
 
-# In a bucket of more texts than these each is compared with the first so many of them that began a
-# cluster [ours]; else a million texts of one template would be compared each with each.
+# In a bucket with more texts than this, each is compared only with the first so many that founded a
+# cluster [ours]; otherwise a million texts of one template would all be compared pairwise.
 MOST = 1000
 
 
@@ -37,18 +37,18 @@ def similar_clusters(
     mapped: Callable[..., Iterable[Any]] = map,
     advance: Callable[[int], None] = lambda done: None,
 ) -> tuple[np.ndarray, int]:
-    """Links texts that meet in a band and are alike, and what is linked with these.
+    """Single-linkage clusters of texts that share a band and are similar.
 
     Args:
         signatures: uint32 [texts, permutations], or their lowest bytes, uint8 (Li and König 2010: entries
-            agree by chance in one of 256); all bits set for a text without shingles, which is like nothing.
-        threshold: of the share of equal entries, the estimated Jaccard index.
-        sets: of each text; the true Jaccard index then decides instead.
-        mapped: does what ``map`` does, perhaps in threads; advance: called after each band.
+            agree by chance in one of 256); all bits set for a text without shingles, which is similar to none.
+        threshold: minimum share of equal entries, the estimated Jaccard index.
+        sets: shingles of each text; if given, the true Jaccard index decides.
+        mapped: like ``map``, possibly in threads; advance: called after each band.
 
     Returns:
-        int64 [texts], the first text of each text's cluster; how many texts were compared with a
-        part of their bucket alone (see ``MOST``).
+        int64 [texts], the first text of each text's cluster; the number of texts that were compared
+        with only a part of their bucket (see ``MOST``).
 
     Memory: about 40 bytes a text, and 16 more for each band that ``mapped`` is ahead.
     """
@@ -69,7 +69,7 @@ def similar_clusters(
         band_hashes = hash_rows(signatures, *band)
         return band_hashes, some[np.argsort(band_hashes[some], kind="stable")]
 
-    # Copies first: all but one of them take no part in the bands.
+    # Exact copies first: only one of each takes part in the bands.
     empty = np.iinfo(signatures.dtype).max
     filled = np.flatnonzero(_filled(signatures, signatures.dtype.type(empty)))
     link(*ordered((0, permutations), filled))
@@ -130,7 +130,7 @@ def _alike(signatures, hashes, offsets, one, other, least, threshold):
 def _link(
     signatures, hashes, offsets, bucket_of, order, least, threshold, most, roots, partly
 ):  # fmt: skip
-    """Links texts of the same bucket, in ascending order; the root of a cluster is its first text."""
+    """Links similar texts within a bucket, in ascending order; the root of a cluster is its first text."""
     founders = np.empty(most, np.int64)
     start = 0
     while start < order.size:
@@ -138,7 +138,7 @@ def _link(
         while stop < order.size and bucket_of[order[stop]] == bucket_of[order[start]]:
             stop += 1
         whole = stop - start <= most
-        count = 0  # of the founders; in a small bucket every text is one
+        count = 0  # compared with; in a small bucket these are all texts
         for place in range(start, stop):
             text = order[place]
             mine = root_of(roots, text)

@@ -1,7 +1,7 @@
 """The tokeniser and the fast hash, compiled. ``tests/kernel_reference.py`` is their definition.
 
-English text takes a way of its own: eight bytes at a time, with the tests of all eight done in one
-64-bit word. Every other character goes one by one through the tables of ``unicode``.
+English text takes a fast path: eight bytes at a time, tested together in one 64-bit word. All other
+characters are looked up one by one in the tables of ``unicode``.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _BLANK = 0x20
 _SIGMA, _FINAL_SIGMA = 0x3A3, 0x3C2
 _DOTTED_I, _DOT = 0x130, 0x307
 SLACK = 16  # bytes and tokens that ``scan`` may write past what it was asked for
-CHUNK = 4096  # tokens at a time: their hashes stay in the nearest cache
+CHUNK = 4096  # tokens at a time: their hashes stay in the first-level cache
 
 
 def buffers(texts: TextBuffer) -> tuple[np.ndarray, np.ndarray]:
-    """The arrays of the texts as the kernels take them, read-only, so that they compile once."""
+    """The arrays of the texts for the kernels, read-only, so that these compile once."""
     data = np.ascontiguousarray(texts.data, np.uint8).view()
     offsets = np.ascontiguousarray(texts.offsets, np.int64).view()
     data.setflags(write=False)
@@ -48,7 +48,7 @@ def buffers(texts: TextBuffer) -> tuple[np.ndarray, np.ndarray]:
 
 @compiled
 def finalise(value):
-    """The finaliser of splitmix64: a bijection of 64 bits in which each bit moves all others."""
+    """The finaliser of splitmix64: a bijection of 64 bits in which each input bit affects all output bits."""
     value = (value ^ (value >> _30)) * _FIRST_FACTOR
     value = (value ^ (value >> _27)) * _SECOND_FACTOR
     return value ^ (value >> _31)
@@ -56,13 +56,13 @@ def finalise(value):
 
 @compiled
 def bucket_of(value, buckets):
-    """Place of a hash among ``buckets`` (uint64, below 2^31) equal parts of all hashes."""
+    """Bucket of a hash among ``buckets`` (uint64, below 2^31) equal ranges of hashes."""
     return np.int64(((value >> _32) * buckets) >> _32)
 
 
 @compiled
 def hash_of_ngram(hashes, first, order):
-    """Hash of the n-gram of ``order`` tokens that begins with token ``first``."""
+    """Hash of the n-gram of ``order`` tokens starting at token ``first``."""
     value = hashes[first]
     for index in range(first + 1, first + order):
         value = finalise(value * GOLDEN + hashes[index])
@@ -87,7 +87,7 @@ def decode(data, position):
 
 @compiled
 def encode(code):
-    """UTF-8 of a code point as a uint64, the first byte lowest, and its number of bytes."""
+    """UTF-8 of a code point as a uint64 (first byte lowest), and its number of bytes."""
     if code < 0x80:
         return _U(code), 1
     last = 0x80 | (code & 0x3F)
@@ -126,9 +126,9 @@ def ends_a_word(data, start, position, end, classes):
 
 @compiled
 def latin(eight):
-    """The high bits of the bytes that are Latin letters, digits, and neither of both nor "_".
+    """The high bits of the bytes that are Latin letters, of those that are digits, and of those that are neither nor "_".
 
-    The first two are wrong of bytes above 0x7F.
+    The first two are wrong for bytes above 0x7F.
     """
     seven_bits = eight & _LOW
     letters = seven_bits | _CASE
@@ -140,24 +140,24 @@ def latin(eight):
 
 @compiled
 def scan(data, start, position, end, classes, lower, hashes, count, limit, text, ends, written):
-    """Goes through one document from ``position`` on, until ``limit`` tokens are found.
+    """Scans one document from ``position`` until there are ``limit`` tokens.
 
     Args:
-        data: uint8, UTF-8; the document is ``data[start:end]``. ``position`` is its start, or where
-            an earlier call stopped.
+        data: uint8, UTF-8; the document is ``data[start:end]``. ``position`` is its start, or the
+            place where an earlier call stopped.
         classes, lower: the tables of ``unicode``.
-        hashes: uint64 [at least limit + SLACK]; filled from index ``count`` on.
-        text: uint8, empty, or [at least three times the document + SLACK]: gets the lower-cased
-            tokens, each with one space behind it, from index ``written`` on.
-        ends: int64 [like hashes], where ``text`` is not empty: index behind each token in ``text``.
+        hashes: uint64 [at least limit + SLACK]; filled from index ``count``.
+        text: uint8, empty, or [at least three times the document + SLACK]: receives the lower-cased
+            tokens, each followed by one space, from index ``written``.
+        ends: int64 [like hashes], if ``text`` is not empty: end of each token in ``text``.
 
     Returns:
-        Number of tokens in ``hashes``, the position to go on from (``end`` when done), and the
+        Number of tokens in ``hashes``, the position to continue from (``end`` when done), and the
         number of bytes in ``text``.
     """
     writes = text.size > 0
     at = _U(written)
-    kind = SPACE  # of the open token: WORD, 0 for anything else, SPACE where none is open
+    kind = SPACE  # class of the open token: WORD, 0 for anything else, SPACE if none is open
     state, word, filled, length = _ZERO, _ZERO, _ZERO, _ZERO
     after_dotted_i = False
     while True:
@@ -196,9 +196,9 @@ def scan(data, start, position, end, classes, lower, hashes, count, limit, text,
                 kind = WORD
                 filled = _EIGHT * run
                 if writes:
-                    at -= run  # written again with the rest of its eight bytes
+                    at -= run  # overwritten with the rest of its eight bytes
             elif kind == SPACE:
-                # Most often one mark of punctuation, with a word or a blank behind it.
+                # Usually one punctuation mark, followed by a word or a space.
                 first, second = eight & _BYTE, (eight >> _EIGHT) & _BYTE
                 if (
                     (first | second) < _U(0x80)
@@ -257,7 +257,7 @@ def scan(data, start, position, end, classes, lower, hashes, count, limit, text,
                     at += _EIGHT
                 state = finalise(state ^ word)
                 filled -= _64
-                # A shift by all 64 bits is undefined; nothing is left over then.
+                # A shift by all 64 bits is undefined; nothing remains in that case.
                 word = encoded >> (_EIGHT * _U(added) - filled) if filled > _ZERO else _ZERO
     if kind != SPACE:
         hashes[count] = finalise((state ^ word) + length * GOLDEN)
@@ -273,11 +273,11 @@ def scan(data, start, position, end, classes, lower, hashes, count, limit, text,
 
 @compiled
 def keep_last(hashes, text, ends, count, kept):
-    """Moves the last tokens that ``scan`` found, at most ``kept``, to the front of their arrays;
+    """Moves the last tokens of ``scan``, at most ``kept``, to the front of their arrays;
     ``text`` may be empty.
 
     Returns:
-        How many they are, and how many bytes of ``text``: ``count`` and ``written`` for ``scan``.
+        Their number and their bytes in ``text``: ``count`` and ``written`` for ``scan``.
     """
     kept = min(kept, count)
     dropped = count - kept

@@ -18,8 +18,8 @@ TABLES = Path(__file__).with_name("unicode14.json")
 WORD = 1  # str.isalnum() or "_"
 SPACE = 2  # str.isspace()
 CASED = 4  # has a case, and is not ignorable
-IGNORABLE = 8  # Case_Ignorable: looked through for the form of a capital sigma
-CAPITAL = 16  # its lower case is another code point
+IGNORABLE = 8  # Case_Ignorable: skipped when the form of a capital sigma is decided
+CAPITAL = 16  # its lower case is a different code point
 
 # Word_Break of UAX 29, as far as words depend on it; "." is MidNumLet, EXTEND is Format and ZWJ too.
 (
@@ -27,11 +27,11 @@ CAPITAL = 16  # its lower case is another code point
     DOUBLE_QUOTE, EXTEND,
 ) = range(12)  # fmt: skip
 KIND = 15
-COUNTS = 16  # makes what it stands in a word: a letter or a number, by str.isalnum()
+COUNTS = 16  # a run that contains one is a word: a letter or a number, by str.isalnum()
 
 
 class UnicodeTables(NamedTuple):
-    """What the kernels look up.
+    """Lookup tables of the kernels.
 
     Attributes:
         classes: uint8 [0x110000], the bits above.
@@ -50,14 +50,14 @@ def _runs(name: str) -> np.ndarray:
 
 @cache
 def word_breaks() -> np.ndarray:
-    """The Word_Break of each code point with ``COUNTS``, uint8 [0x110000], read at the first call."""
+    """The Word_Break of each code point, with ``COUNTS``, uint8 [0x110000], read on the first call."""
     breaks = _runs("breaks")
     breaks.setflags(write=False)
     return breaks
 
 
 def marks() -> str:
-    """Combining marks and format characters, as ranges for a class of a regular expression."""
+    """Combining marks and format characters, as ranges for a character class of a regular expression."""
     there = np.concatenate([[False], word_breaks() & KIND == EXTEND, [False]])
     edges = np.flatnonzero(there[1:] != there[:-1]).reshape(-1, 2)
     return "".join(f"{chr(first)}-{chr(last - 1)}" for first, last in edges)
@@ -65,7 +65,7 @@ def marks() -> str:
 
 @cache
 def unicode() -> UnicodeTables:
-    """The tables, read at the first call (about two milliseconds, 1.6 MB)."""
+    """The tables, read on the first call (about two milliseconds, 1.6 MB)."""
     tables = json.loads(TABLES.read_text())
     classes = _runs("classes")
     capitals = [

@@ -1,8 +1,8 @@
-"""N-grams of words that survive reformatting, and where those of a list occur in texts [ours].
+"""Word n-grams that survive reformatting, and the occurrences of a list of them in texts [ours].
 
 A word is a run of letters and digits in lower case, code point by code point; everything else
-separates words. A run of digits is a number whatever they are, and numbers beside each other are
-one, so that 1,000 and 2500 are equal.
+separates words. All runs of digits count as the same word, and adjacent numbers as one, so that
+1,000 and 2500 are equal.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from synthtools.text.unicode import CAPITAL, WORD, unicode
 
 _U = np.uint64
 _NUMBER = _U(0x452821E638D01377)
-_BASE = _U(0xD1342543DE82EF95)  # odd; of the rolling hash
+_BASE = _U(0xD1342543DE82EF95)  # odd; multiplier of the rolling hash
 _UNDERSCORE = 0x5F
 
 
@@ -48,8 +48,8 @@ def words(texts: TextBuffer) -> Words:
 
 
 def ngrams(words_of_texts: Words, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hash of the n-gram that begins with each word, uint64 [words], and whether the text has n words
-    from there on, bool."""
+    """Hash of the n-gram that starts at each word, uint64 [words], and whether the text has n words
+    from there, bool."""
     count = len(words_of_texts.hashes)
     values, whole = np.zeros(count, np.uint64), np.zeros(count, np.bool_)
     _roll(words_of_texts.hashes, words_of_texts.offsets, n, values, whole)
@@ -57,12 +57,12 @@ def ngrams(words_of_texts: Words, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class NgramSet:
-    """Distinct n-grams that are looked for.
+    """Distinct n-grams to search for.
 
     Args:
         values: uint64, their hashes, ascending.
 
-    Memory: 8 bytes an n-gram, and 2 to 4 for a bitmap that most other n-grams fail at.
+    Memory: 8 bytes an n-gram, and 2 to 4 for a bitmap that rejects most other n-grams.
     """
 
     def __init__(self, values: np.ndarray, n: int) -> None:
@@ -74,11 +74,11 @@ class NgramSet:
         np.bitwise_or.at(self._bitmap, places >> _U(3), np.uint8(1) << (places & _U(7)).astype(np.uint8))  # fmt: skip
 
     def values(self, numbers: np.ndarray) -> np.ndarray:
-        """Hashes of some of them, uint64."""
+        """Hashes of the n-grams with these numbers, uint64."""
         return self._values[numbers]
 
     def occurrences(self, words_of_texts: Words) -> tuple[np.ndarray, np.ndarray]:
-        """Where they occur: int64, the first word of each; int64, the number of the n-gram."""
+        """Their occurrences: first word of each, int64; number of the n-gram, int64."""
         hashes, offsets = words_of_texts.hashes, words_of_texts.offsets
         return _look_up(hashes, offsets, self._n, self._values, self._bitmap, self._shift)
 

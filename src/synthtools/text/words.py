@@ -1,6 +1,6 @@
 """Words by Unicode's rules (UAX 29), compiled. ``tests/kernel_reference.py`` is their definition.
 
-Boundaries are found in the text as it is: lower case moves none. Runs of Latin letters, digits and
+Boundaries are determined in the original text: lower-casing does not move them. Runs of Latin letters, digits and
 underscores are read eight bytes at a time, all other characters one by one through
 ``unicode.word_breaks``.
 """
@@ -50,13 +50,13 @@ _SIGMA, _FINAL_SIGMA = 0x3A3, 0x3C2
 _DOTTED_I, _DOT = 0x130, 0x307
 _BLANK, _APOSTROPHE = 0x20, 0x27
 
-# Which classes go on behind which, as bits: WB5, WB8 to WB10, WB13 to WB13b.
+# Classes that continue a word after each class, as bits: WB5, WB8 to WB10, WB13 to WB13b.
 _ALPHANUMERIC = 1 << LETTER | 1 << HEBREW | 1 << NUMBER
 _JOINS = np.zeros(16, np.int64)
 _JOINS[[LETTER, HEBREW, NUMBER]] = _ALPHANUMERIC | 1 << JOINER
 _JOINS[KATAKANA] = 1 << KATAKANA | 1 << JOINER
 _JOINS[JOINER] = _ALPHANUMERIC | 1 << JOINER | 1 << KATAKANA
-# Which classes a mark joins, by the class before it: WB6 and WB7, WB7b and WB7c, WB11 and WB12.
+# Classes that a mark joins, by the class before it: WB6 and WB7, WB7b and WB7c, WB11 and WB12.
 _LETTERS = 1 << LETTER | 1 << HEBREW
 _ACROSS = np.zeros((16, 16), np.int64)
 for _mark in (MID_LETTER, MID_BOTH, QUOTE):
@@ -68,7 +68,7 @@ _ACROSS[HEBREW, DOUBLE_QUOTE] = 1 << HEBREW
 
 @compiled
 def _skip_marks(data, position, end, breaks):
-    """Behind the combining marks and format characters at a position (WB4)."""
+    """The position after combining marks and format characters (WB4)."""
     while position < end:
         code, size = decode(data, position)
         if breaks[code] & KIND != EXTEND:
@@ -79,12 +79,12 @@ def _skip_marks(data, position, end, breaks):
 
 @compiled
 def _latin_word(data, begin, end, breaks):
-    """A word of Latin letters, digits and underscores alone, which no mark joins to what follows.
+    """A word of only Latin letters, digits and underscores, not joined by a mark to what follows.
 
     Returns:
-        Where it ends, the hash of its lower case, and whether it is a word: it may lack letters and
-        digits. It ends at ``begin`` where no character there begins a word, and -1 is returned
-        where that takes ``_word_end`` to say.
+        Its end, the hash of its lower case, and whether it is a word (it may lack letters and
+        digits). The end is ``begin`` if no character there starts a word, and -1 if only
+        ``_word_end`` can decide.
     """
     state, some = _ZERO, _ZERO
     at = begin
@@ -103,7 +103,7 @@ def _latin_word(data, begin, end, breaks):
         stop = at + run
         if eight & first_stop != _ZERO:
             return -1, state, False
-        # A mark joins nothing where no word goes on behind it.
+        # A mark joins nothing if no word continues after it.
         beyond = first_stop << _EIGHT
         alone = beyond & stops & ~eight != _ZERO or breaks[data[stop]] & KIND == OTHER
         if not alone and stop > begin:
@@ -114,7 +114,7 @@ def _latin_word(data, begin, end, breaks):
 
 @compiled
 def _word_end(data, position, end, breaks):
-    """Where the segment at ``position`` ends, and whether it is a word."""
+    """The end of the segment at ``position``, and whether it is a word."""
     code, size = decode(data, position)
     bits = np.int64(breaks[code])
     kind, counts = bits & KIND, bits & COUNTS
@@ -151,11 +151,11 @@ def _word_end(data, position, end, breaks):
 
 @compiled
 def next_word(data, position, end, breaks):
-    """The first word at or behind ``position``.
+    """The first word at or after ``position``.
 
     Returns:
-        Where it begins and ends, ``end`` twice where there is none; the hash of its lower case, and
-        whether that is known.
+        Its begin and end, both ``end`` if there is none; the hash of its lower case, and whether that
+        is known.
     """
     while position < end:
         if data[position] == _BLANK:
@@ -174,7 +174,7 @@ def next_word(data, position, end, breaks):
 
 @compiled
 def lowered(data, start, begin, stop, end, tables, text):
-    """Writes a word of the document ``data[start:end]`` in lower case to ``text``; its bytes."""
+    """Writes a word of the document ``data[start:end]`` in lower case to ``text``; returns its length in bytes."""
     written = 0
     position = begin
     while position < stop:
@@ -196,7 +196,7 @@ def lowered(data, start, begin, stop, end, tables, text):
 
 @compiled
 def _hash_of_bytes(data, begin, stop):
-    """``kernel_reference.token_hash`` of bytes that are in lower case."""
+    """``kernel_reference.token_hash`` of lower-case bytes."""
     state, word, shift = _ZERO, _ZERO, _ZERO
     for index in range(begin, stop):
         word |= _U(data[index]) << shift
@@ -209,7 +209,7 @@ def _hash_of_bytes(data, begin, stop):
 
 @compiled
 def hash_of_word(data, start, begin, stop, end, tables, text):
-    """``kernel_reference.token_hash`` of a word in lower case; ``text`` is room for it."""
+    """``kernel_reference.token_hash`` of a word in lower case; ``text`` is a buffer for it."""
     state = _ZERO
     at = begin
     while at + 8 <= data.size:
@@ -234,7 +234,7 @@ def _count(data, offsets, breaks, numbers):
         start, end = offsets[document], offsets[document + 1]
         position = start
         number = 0
-        open_word = _ZERO  # 0x80 where the byte before is of a word that is counted
+        open_word = _ZERO  # 0x80 if the previous byte belongs to a counted word
         while position < end:
             if end - position >= 8:
                 eight = load(data, _U(position))
@@ -242,11 +242,11 @@ def _count(data, offsets, breaks, numbers):
                 word = (letters | digits) & ~stops
                 before = word << _EIGHT | open_word
                 blanks = ~((eight ^ _BLANKS) + _LOW)
-                # Marks between two words may join them, and underscores may be none.
+                # Marks between two words may join them, and underscores alone may not be a word.
                 unclear = stops & ~blanks & before & (word >> _EIGHT) | ~(word | stops) | eight
                 if unclear & _HIGH == _ZERO:
                     number += np.int64((((word & ~before) >> _SEVEN) * _ONES) >> _56)
-                    # What joins the last byte to the next one is seen from there.
+                    # Whether the last byte joins the next one is decided from there.
                     open_word = word >> _56
                     position += 8
                     if stops & ~blanks & before & _LAST != _ZERO:
@@ -297,7 +297,7 @@ def word_counts(texts: TextBuffer) -> np.ndarray:
 
 
 def word_hashes(texts: TextBuffer) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of the words of texts, uint64 [words], and where each text's begin, int64 [texts + 1].
+    """Hashes of the words of texts, uint64 [words], and the start of each text's, int64 [texts + 1].
 
     The hash is ``kernel_reference.token_hash`` of the word in lower case.
     """
@@ -318,7 +318,7 @@ def _ends(data, offsets, breaks, most, ends):
 
 
 def first_words(texts: TextBuffer, most: int) -> list[str | None]:
-    """Each text up to the end of so many words; None for one that has fewer."""
+    """The prefix of each text that holds a number of words; None for a text with fewer."""
     ends = np.empty(len(texts), np.int64)
     data, offsets = buffers(texts)
     _ends(data, offsets, word_breaks(), most, ends)
