@@ -1,7 +1,6 @@
 """Actors of a cluster that hold the same objects (models), with load balancing.
 
-A call whose actor is lost goes to another actor. A lost actor is replaced when the cluster has room; until
-then the others take its calls.
+Calls of a lost actor go to the others; it is replaced when the cluster has room.
 """
 
 from __future__ import annotations
@@ -26,8 +25,7 @@ from synthtools.scale.threads import in_context, results
 
 # Calls per actor: one running, one queued.
 _CALLS = 2
-# A call that has killed so many actors is not retried; nor is a place whose actors died so many times before
-# they were open.
+# Neither a call that has killed so many actors is retried, nor a place where so many died while opening.
 _TRIES = 4
 # Seconds that a pool without actors waits for room on the cluster.
 PATIENCE = 120.0
