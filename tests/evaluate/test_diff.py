@@ -171,7 +171,7 @@ def test_a_series_of_runs():
 
 def test_of_nothing_no_share_can_be_lost():
     runs = [report(accuracy=0.0, ece=0.05), report(accuracy=0.1, ece=0.08)]
-    with pytest.raises(UsageError, match="not 0 in the baseline"):
+    with pytest.raises(UsageError, match="nonzero in the baseline"):
         synthetic_shares.series(runs, [0, 0.1], (), None)
     with pytest.raises(UsageError, match="is 0 in the baseline"):
         synthetic_shares.series(runs, [0, 0.1], ["suites.s.accuracy"], None)

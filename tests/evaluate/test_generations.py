@@ -12,7 +12,7 @@ from scipy.stats import binom
 
 import running
 from synthtools.evaluate.generations import COLLAPSE, NONE, SLIGHT, followed
-from synthtools.measure.record_numbers import summary
+from synthtools.measure.record_numbers import summaries
 
 run = running.synth
 LONG = 80
@@ -85,7 +85,7 @@ def test_a_loop_that_replaces_collapses_and_one_that_accumulates_does_not(report
 
 def of_values(values):
     """A report like that of ``ppl --summary``."""
-    known = summary(np.asarray(values))
+    (known,) = summaries(np.asarray(values), np.array([0, len(values)]))
     return {"kind": "ppl-summary", "made_by": {}, **known}
 
 

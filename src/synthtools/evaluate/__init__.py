@@ -1,5 +1,5 @@
-"""Numbers about models. A suite is a function (name, evaluator) → section of the report; it opens no file
-by itself (the evaluator reads records) and knows neither options of a command line nor a terminal.
+"""Evaluation of models. A suite is a function (name, evaluator) → section of the report; it opens no files
+(the evaluator reads records) and knows nothing of the command line or the terminal.
 
 The frame:
 
@@ -12,40 +12,40 @@ Tasks from records:
 - ``tasks``: their definitions; ``tasks/``: those that ship, a JSON file each
 - ``choices``: multiple choice; the examples before a question
 - ``likelihood``: endings after prompts, as lm-evaluation-harness cuts them into tokens
-- ``calibration``: how far probabilities can be believed
-- ``generative_tasks``: exact match of written answers, and programs that are run
-- ``sandbox``: a program in a process of its own
-- ``confinement``: what the kernel forbids that process
+- ``calibration``: calibration of probabilities, temperature scaling
+- ``generative_tasks``: exact match of generated answers, and generated programs
+- ``sandbox``: runs a generated program in a separate process
+- ``confinement``: confines that process by the kernel
 - ``harness``: tasks of lm-evaluation-harness on our backends, and their data
 - ``domains``: perplexity over named domains
 
 Written answers, judged:
 
 - ``answers``: answers under evaluation, live or from files
-- ``answer_suite``: what such suites share: their data, verdicts, which items count, the section, authors' files
-- ``judge``: a judge, its codes and its account; failures counted
-- ``judge_prompts``: what judges are asked
-- ``judge_panel``: several judges as one, and how far they agree
-- ``ifeval``: instructions that rules can check, and those rules
+- ``answer_suite``: shared by these suites: data, verdicts, which items count, the section, authors' files
+- ``judge``: a judge, its codes and its account
+- ``judge_prompts``: the prompts of judges
+- ``judge_panel``: several judges as one, and their agreement
+- ``ifeval``: instructions that rules can check, and the rules
 - ``followbench``: constraints added level by level
 - ``followbench_rules``: the constraints that rules decide
 - ``mt_bench``: conversations of two turns, graded
-- ``danger_zone``: answers that are good and harmful at once
+- ``danger_zone``: answers that are both good and harmful
 - ``alpaca_eval``: win rates over a reference
-- ``length_control``: win rates as if answers were equally long
+- ``length_control``: win rates controlled for length
 - ``self_preference``: whether a judge prefers its own writing
 - ``pairwise_judge``: a judge of two texts, by the probability of its first token
 - ``agreement``: preferences of other judges
 
-What is left of texts that were to be forgotten:
+Audits of unlearning:
 
-- ``memorised_text``: their likelihood, and how a model continues them
-- ``audit_figures``: figures with intervals, what they say, and what the model is still good for
+- ``memorised_text``: likelihoods of texts, and how a model continues them
+- ``audit_figures``: figures with intervals, findings, remaining utility
 
-Reports beside each other:
+Comparison of reports:
 
 - ``foreign_results``: results of other programs as reports and samples
-- ``differences``: figures of reports; calibration that gets worse before accuracy does (Ratios)
+- ``differences``: figures of reports; calibration that gets worse before accuracy (Ratios)
 - ``paired_comparison``: models item by item
 - ``generations``: drift towards collapse over successive generations
 - ``synthetic_shares``: runs at several shares of synthetic data: losses against a budget (Ratios), curves

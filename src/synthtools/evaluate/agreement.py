@@ -1,11 +1,11 @@
-"""Preferences of other judges (AlpacaEval's annotations), by family of models, and agreement with them."""
+"""Preferences of other judges (AlpacaEval's annotations) by model family, and agreement with them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from synthtools.evaluate.evaluator import Evaluator
 from synthtools.measure.bootstrap import intervals
 
 _FIELDS = ("judge", "prompt_id", "model", "reference", "preference")
-# The same in AlpacaEval's annotations.
+# Their names in AlpacaEval's annotations.
 _ANNOTATION = ("annotator", "instruction", "generator_2", "generator_1", "preference")
 
 
@@ -94,19 +94,9 @@ class Judgment(NamedTuple):
     share: float
 
 
-class Agreement(TypedDict):
-    """``n`` with a preference on both sides, ``agreement`` (share of one winner), Cohen's ``kappa``;
-    ``ties``, left out."""
-
-    n: int
-    ties: int
-    agreement: float | None
-    kappa: float | None
-
-
 def judgments(evaluator: Evaluator, path: str) -> list[Judgment]:
     """Reads judgments: the fields ``judge``, ``prompt_id``, ``model``, ``reference``, ``preference`` (1: the
-    reference, 2: the model, 0: a draw), and perhaps ``model_family``. Raises SynthError: there are none."""
+    reference, 2: the model, 0: a draw), optionally ``model_family``. Raises SynthError: the file has none."""
     rows = []
     for record in map(as_judgment, evaluator.records(path, fault, limited=False)):
         judge, prompt, model, reference = (str(record[name]) for name in _FIELDS[:4])
@@ -119,8 +109,8 @@ def judgments(evaluator: Evaluator, path: str) -> list[Judgment]:
 
 
 def tables(rows: Sequence[Judgment], resamples: int, seed: int) -> dict[str, Any]:
-    """By judge: its preference for each family (mean share, with an interval over prompts); and what each
-    two judges have in common."""
+    """Each judge's preference for each family (mean share, with an interval over prompts), and the agreement
+    of each pair of judges."""
     judges: dict[str, list[Judgment]] = {name: [] for name in sorted({row.judge for row in rows})}
     for row in rows:
         judges[row.judge].append(row)
@@ -163,8 +153,8 @@ def _of_judge(judge: str, rows: Sequence[Judgment], resamples: int, seed: int) -
 
 
 def _between(one: Sequence[Judgment], other: Sequence[Judgment]) -> dict[str, Any]:
-    """On (prompt, model) that both judged: where references differ, agreement is about a model
-    beating either, not about one and the same pair."""
+    """Agreement on each (prompt, model) that both judged. If their references differ, they did not judge the
+    same pair of answers (``same_reference``)."""
     left, right = ({(row.prompt, row.model): row for row in rows} for rows in (one, other))
     common = [(left[key], right[key]) for key in sorted(left.keys() & right.keys())]
     same = all(a.reference == b.reference for a, b in common)
@@ -172,9 +162,8 @@ def _between(one: Sequence[Judgment], other: Sequence[Judgment]) -> dict[str, An
 
 
 def with_judgments(own: Pairs, rows: Sequence[Judgment]) -> dict[str, Any]:
-    """How far a judge's pairs agree with judgments, by their judge and the family of the model. A pair counts
-    where its item is the judgment's prompt and its models are the judgment's model and reference; both orders
-    are averaged."""
+    """Agreement of a judge's pairs with judgments, by judge and model family. A pair is compared with a
+    judgment of the same prompt (its item), model and reference; both orders are averaged."""
     shares: dict[tuple[str, str, str], list[float]] = {}
     for pair in own.pairs:
         shares.setdefault((pair.item, pair.first, pair.second), []).append(pair.share)
@@ -195,7 +184,9 @@ def with_judgments(own: Pairs, rows: Sequence[Judgment]) -> dict[str, Any]:
     }
 
 
-def _agreement(pairs: list[tuple[float, float]]) -> Agreement:
+def _agreement(pairs: list[tuple[float, float]]) -> dict[str, Any]:
+    """``n`` pairs with a preference on both sides, ``agreement`` (share with the same winner), Cohen's
+    ``kappa``; ``ties``, left out."""
     decided = [(a > 0.5, b > 0.5) for a, b in pairs if a != 0.5 and b != 0.5]
     n, ties = len(decided), len(pairs) - len(decided)
     if not decided:
@@ -203,7 +194,7 @@ def _agreement(pairs: list[tuple[float, float]]) -> Agreement:
     left, right = np.array(decided, np.int64).T
     a, b = int(left.sum()), int(right.sum())
     same = int((left == right).sum())
-    # In whole numbers: agreement at chance is then exactly 0.
+    # In integers, so that kappa at chance is exactly 0.
     chance = a * b + (n - a) * (n - b)
     kappa = (same * n - chance) / (n * n - chance) if chance < n * n else None
     return {"n": n, "ties": ties, "agreement": same / n, "kappa": kappa}

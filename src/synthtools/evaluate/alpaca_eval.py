@@ -1,8 +1,8 @@
-"""Answers against a reference's, in the manner of AlpacaEval (arXiv 2404.04475).
+"""Answers compared with a reference's, as in AlpacaEval (arXiv 2404.04475).
 
-A judge sees both answers to an instruction, in both orders. The preference is 1 where it takes the model's
-both times, 0 where it takes the reference's, ½ where it says neither or contradicts itself; win rate is its
-mean. Preferences of other judges (``judgments``) give the same table without a judge.
+A judge sees both answers to an instruction, in both orders. The preference is 1 if it prefers the model's
+both times, 0 if it prefers the reference's, ½ for a tie or a contradiction; the win rate is its mean.
+Preferences of other judges (``judgments``) give the same table without a judge.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from synthtools.records.record_keys import hashes
 
 FIGURES = ("win_rate", "wins", "losses")
 PROMPTS = (judge_prompts.BETTER,)
-# Where fewer answers than this are longer (or shorter) than the reference's, φ is poorly determined.
+# If a smaller share of answers is longer (or shorter) than the reference's, φ is poorly determined.
 _ONE_SIDED = 0.05
 
 
@@ -64,7 +64,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     Returns:
         The section: ``win_rate``, ``wins`` and ``losses`` (both orders agree), with
         ``length_controlled`` if asked; ``models``, each with ``consistent`` (share of pairs with one
-        verdict in both orders), ``first_preferred`` (share of verdicts for what stood first) and
+        verdict in both orders), ``first_preferred`` (share of verdicts for the first answer) and
         mean lengths; ``judge``; ``dropped``.
     """
     options = evaluator.options
@@ -78,8 +78,8 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     if more:
         names = [model.model for model in (reference, *more)]
         raise SynthError(
-            f"{options.reference}: answers of {len(names)} models ({', '.join(names[:3])}, …); a "
-            "reference is one"
+            f"{options.reference}: answers of {len(names)} models ({', '.join(names[:3])}, …); the "
+            "reference must be one"
         )
     models = answers.of_models(evaluator, name, items)
     judge = evaluator.answer_judge()
@@ -109,7 +109,7 @@ _Order = tuple[bool, bool]
 
 
 def _orders(items: Sequence[answers.Item], model: str, seed: int) -> list[_Order]:
-    """Whether the model's answer comes first, in both questions about each item; drawn by (seed, record)."""
+    """Whether the model's answer is shown first, for both questions about each item; drawn by (seed, record)."""
     keys = hashes(
         [item.id for item in items],
         [item.turns[0].encode("utf-8", "surrogatepass") for item in items],
@@ -125,7 +125,7 @@ def _samples(
     items: Sequence[answers.Item],
     orders: Sequence[_Order],
 ) -> list[ItemSamples]:
-    """The sample of each item that both have an answer to."""
+    """The sample of each item that both have answered."""
 
     def questions(place: int, turns: tuple[str, ...]) -> list[Question]:
         item, theirs = items[place], reference.turns[place]
@@ -230,7 +230,7 @@ def _controlled(
     lengths: dict[tuple[str, Any], float],
     figures: dict[str, dict[str, float | None]],
 ) -> dict[str, Any]:
-    """Adds ``length_controlled`` to the figures; says what length is worth."""
+    """Adds ``length_controlled`` to the figures; returns the effect of length."""
     names = [
         model for model, table in preferences.items() if any((model, p) in lengths for p in table)
     ]
@@ -256,8 +256,8 @@ def _controlled(
 
 
 def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
-    """The section out of preferences in AlpacaEval's scale: 1 the reference's, 2 the model's, 0 neither.
-    Several judges of one reference are a panel: a preference is the mean of theirs."""
+    """The section from preferences on AlpacaEval's scale: 1 the reference, 2 the model, 0 neither.
+    Several judges of one reference are a panel: a preference is their mean."""
     options = evaluator.options
     tables: dict[tuple[str, str], dict[tuple[str, str], float]] = {}
     records = evaluator.records(options.judgments or "", _preference_fault, limited=False)
@@ -274,7 +274,7 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
     others = [" over ".join(key) for key in tables if key[1] != reference]
     if others:
         evaluator.remark(
-            f"{options.judgments}: took {judge} over {reference}, left out {', '.join(others)}"
+            f"{options.judgments}: used {judge} over {reference}, left out {', '.join(others)}"
         )
     means, panel = judge_panel.panel_of(judges)
     preferences: dict[str, dict[str, float]] = {}
@@ -299,7 +299,7 @@ def _preference_fault(record: dict[str, Any]) -> str | None:
 
 
 def _lengths(evaluator: Evaluator, reference: str) -> dict[tuple[str, str], float]:
-    """Characters of each answer minus the reference's, out of ``answers``."""
+    """Characters of each answer minus the reference's, from ``answers``."""
     size: dict[tuple[str, str], int] = {}
     for path in evaluator.options.answers:
         for record in evaluator.records(path, answers.fault, limited=False):

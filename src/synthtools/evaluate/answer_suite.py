@@ -1,5 +1,5 @@
-"""What suites of written answers share: their prompts, verdicts on answers, which items count, the section of
-the report, and files in the formats of the benchmarks' authors, so that their scripts and ours read each other's."""
+"""Shared by the suites of written answers: prompts, verdicts, which items count, the section of the report, and
+files in the formats of the benchmarks' authors, so that their scripts can read ours and vice versa."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class SuiteData(NamedTuple):
     """The prompts of a suite.
 
     Attributes:
-        names: of the directory or file in the data directory, tried with ``eval_`` before them, too;
-            splits: of the file in that directory.
-        fault: why a record cannot be one of them; or_judgments: judgments may take their place.
+        names: of the directory or file in the data directory, also tried with the prefix ``eval_``;
+            splits: names of the file in that directory.
+        fault: why a record is not a prompt of the suite; or_judgments: judgments may replace the prompts.
     """
 
     suite: str
@@ -39,7 +39,7 @@ class SuiteData(NamedTuple):
     or_judgments: bool = False
 
     def file(self, options: EvaluationOptions) -> str:
-        """The file; raises SynthError where it is missing."""
+        """The file of the prompts. Raises SynthError: it is missing."""
         assert options.data is not None
         return find_data(options.data, self.names, self.splits, self.suite)
 
@@ -53,12 +53,12 @@ class SuiteData(NamedTuple):
         return {} if judged else {self.file(options): self.fault}
 
     def records(self, evaluator: Evaluator, limited: bool = True) -> Iterator[dict[str, Any]]:
-        """Those without a fault."""
+        """The valid prompts."""
         return evaluator.records(self.file(evaluator.options), self.fault, limited)
 
 
 class Counted(NamedTuple):
-    """The ``n`` items that count: of each model its samples of them, by the item's place; and how many were
+    """The ``n`` items that count: for each model, its samples by the item's position; and how many items were
     dropped."""
 
     rows: list[dict[int, ItemSamples]]
@@ -71,8 +71,8 @@ def verdicts_on(
     answers: ModelAnswers,
     questions: Callable[[int, tuple[str, ...]], Sequence[Question]],
 ) -> list[tuple[Verdict, ...]]:
-    """The verdicts on each item's answer; an empty tuple for an item without one. ``questions``: (place of the
-    item, turns of the answer) → what the judge is asked."""
+    """The verdicts on each item's answer; an empty tuple for an item without one. ``questions``: (position of the
+    item, turns of the answer) → the questions to the judge."""
     by_item = [
         () if turns is None else questions(place, turns)
         for place, turns in enumerate(answers.turns)
@@ -84,8 +84,8 @@ def verdicts_on(
 def count_items(
     name: str, evaluator: Evaluator, results: Sequence[Sequence[ItemSamples]]
 ) -> Counted:
-    """Keeps the samples. An item counts where every model has samples of it, none of them dropped; else it is
-    dropped for all. ``results``: of each model, of each item."""
+    """Keeps the samples. An item counts if every model has samples of it and none is dropped; otherwise it is
+    dropped for all models. ``results``: by model, by item."""
     whole = [
         all(rows and not any(row["dropped"] for row in rows) for rows in item)
         for item in zip(*results, strict=True)
@@ -121,8 +121,8 @@ def section(
     """The section of the report.
 
     Args:
-        models: of each model ``model``, ``figures``, ``intervals``, and whatever else the report has of it.
-            In the section's own figures the model's name comes before them where there are several.
+        models: for each model ``model``, ``figures``, ``intervals`` and any further fields of the report.
+            With several models, the names of the section's figures are prefixed with the model's.
     """
     tables: dict[str, dict[str, Any]] = {"figures": {}, "intervals": {}}
     for model in models:
@@ -142,8 +142,8 @@ def section(
 def write_author_file(
     options: EvaluationOptions, name: str, rows: Sequence[dict[str, Any]]
 ) -> None:
-    """Writes records under the directory ``author_files``. ``name``: of the file, its folders before it on
-    lines of their own; characters that a file name cannot hold become underscores. Raises OutputExistsError."""
+    """Writes records under the directory ``author_files``. ``name``: folders and file, separated by newlines;
+    characters that are not allowed in file names become underscores. Raises OutputExistsError."""
     safe = "/".join(
         "".join(c if c.isalnum() or c in "-_. " else "_" for c in part).lstrip(".") or "_"
         for part in name.split("\n")
@@ -161,7 +161,7 @@ def followbench_line(answer: str, prompt: str) -> dict[str, Any]:
 
 
 def fastchat_lines(one: ModelAnswers, items: Sequence[Item]) -> list[dict[str, Any]]:
-    """Lines of FastChat's ``model_answer/<model>.jsonl``. Times are 0: equal answers, equal bytes."""
+    """Lines of FastChat's ``model_answer/<model>.jsonl``. Times are 0, so that equal answers give equal bytes."""
     return [
         {
             "question_id": item.key,

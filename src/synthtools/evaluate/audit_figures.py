@@ -1,4 +1,4 @@
-"""The figures of an audit with intervals, and what they say: forgotten, kept, or hidden.
+"""The figures of an audit with intervals, and the findings: forgotten, kept or hidden.
 
 Intervals are 95 %, by the bias-corrected bootstrap over texts [ours]; members and non-members are drawn apart.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,26 +43,26 @@ def changes(
 
 
 ATTACKS = ("loss", "zlib", "min_k", "min_k_plus")
-# What came back counts from this share of what was taken away, or this much probability where it is not
-# known how much that was [ours].
+# Recovery counts from this share of the probability that unlearning removed, or from this much probability if
+# that is not known [ours].
 _BACK = 0.1
-# A loss is the base's again within this factor [ours].
+# A loss counts as back at the base's within this factor [ours].
 _BACK_AGAIN = 1.001
 
 
 @dataclass
 class ModelProbes:
-    """What was measured of one model; None where it was not.
+    """Measurements of one model; None for those not made.
 
     Attributes:
         forget, holdout, retain, neutral, paraphrased: likelihoods of these texts (after other prompts).
-        answered, continued, reworded: how it goes on after the prompt alone, after the prompt and half
-            of the text, after another wording of the prompt; likewise ``…_holdout`` of the holdout.
+        answered, continued, reworded: continuations of the prompt alone, of the prompt and half of the text,
+            of another wording of the prompt; likewise ``…_holdout`` of the holdout.
         rounded: by bits, likelihoods of forget with rounded weights, and its continuations there.
         wrong: mean loss of each text's wrong ones, float64 [texts]; neutral_entropy: of the base.
         relearned, relearned_holdout: losses of some of forget and of the holdout while the model learns them
             (``training.loss_curve``), float64 [steps + 1, texts]; relearn_rate: at this rate.
-        tasks: what it did on suites.
+        tasks: its results on suites.
     """
 
     forget: TextLikelihoods
@@ -84,24 +84,12 @@ class ModelProbes:
     tasks: TaskResults | None = None
 
 
-class AuditedModel(TypedDict):
-    """A model's figures, their intervals by name, what they say; the mean loss of the texts that it learned
-    again before and after each step, and of as many of the holdout; suites against the base."""
-
-    name: str
-    figures: dict[str, float | None]
-    intervals: dict[str, list[float]]
-    findings: list[str]
-    relearned: dict[str, list[float]]
-    utility: list[PairedDifference]
-
-
 def _known(values: np.ndarray) -> np.ndarray:
     return np.asarray(values[~np.isnan(values)])
 
 
 class _Estimates:
-    """Figures as functions of how often each text is drawn."""
+    """Figures, computed from how often each text is drawn."""
 
     def __init__(self, resamples: int, seed: int) -> None:
         self._resamples, self._seed = resamples, seed
@@ -124,7 +112,7 @@ class _Estimates:
             self.add(name, lambda t: float(t[0] @ known) / max(1.0, t[0].sum()), [len(known)])
 
     def difference(self, name: str, ours: np.ndarray, theirs: np.ndarray) -> None:
-        """Of the means of two samples of their own."""
+        """Of the means of two independent samples."""
         a, b = _known(ours), _known(theirs)
         if len(a) and len(b):
             self.add(
@@ -137,15 +125,15 @@ class _Estimates:
 
 
 def separation(members: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """1 where a member's loss is below another's, ½ where they are equal: float64 [members, others] of those
-    that have a loss, whose mean is the AUC (1: members are always likelier)."""
+    """1 where a member's loss is below a non-member's, ½ where they are equal: float64 [members, others] of the
+    texts with a loss. The mean is the AUC (1: members are always likelier)."""
     mine, others = _known(members)[:, None], _known(others)
     return np.asarray(np.where(mine < others, 1.0, 0.0) + 0.5 * (mine == others))
 
 
 def leakage(auc: float, retrained: float) -> float:
-    """PrivLeak of MUSE: (AUC − AUC_retrained) / AUC_retrained of 1 − AUC, as MUSE defines it: below 0 where
-    members can still be identified, above 0 where their low likelihood identifies them."""
+    """PrivLeak of MUSE: (AUC − AUC_retrained) / AUC_retrained, with 1 − AUC for AUC as in MUSE: below 0 if
+    members can still be identified, above 0 if their low likelihood identifies them."""
     return (retrained - auc) / (1 - retrained) if retrained < 1 else float("nan")
 
 
@@ -169,38 +157,42 @@ def audited(
     base: ModelProbes | None,
     resamples: int,
     seed: int,
-) -> AuditedModel:
-    """One row of the table. ``retrained``: of the model that never saw the texts; ``base``: before they were
-    forgotten."""
-    got = _Estimates(resamples, seed)
+) -> dict[str, Any]:
+    """One row of the table: a model's figures, their intervals by name, and findings; the mean loss of relearned
+    texts before and after each step, and of as many holdout texts; suites compared with the base.
+
+    Args:
+        retrained: the model that never saw the texts; base: the model before unlearning.
+    """
+    estimates = _Estimates(resamples, seed)
     another = None if own is retrained else retrained
-    got.mean("probability", own.forget.probability)
-    got.mean("exact_memorization", own.forget.exact)
-    got.mean("extraction_strength", own.forget.strength)
-    got.mean("rouge_continued", own.continued.rouge)
-    got.mean("exact_continued", own.continued.exact)
-    got.difference("continued_excess", own.continued.rouge, own.continued_holdout.rouge)
+    estimates.mean("probability", own.forget.probability)
+    estimates.mean("exact_memorization", own.forget.exact)
+    estimates.mean("extraction_strength", own.forget.strength)
+    estimates.mean("rouge_continued", own.continued.rouge)
+    estimates.mean("exact_continued", own.continued.exact)
+    estimates.difference("continued_excess", own.continued.rouge, own.continued_holdout.rouge)
     if own.answered is not None and own.answered_holdout is not None:
-        got.mean("rouge_answered", own.answered.rouge)
-        got.difference("answered_excess", own.answered.rouge, own.answered_holdout.rouge)
+        estimates.mean("rouge_answered", own.answered.rouge)
+        estimates.difference("answered_excess", own.answered.rouge, own.answered_holdout.rouge)
     if own.reworded is not None and own.paraphrased is not None:
-        got.mean("paraphrase_probability", own.paraphrased.probability)
-        got.mean("rouge_reworded", own.reworded.rouge)
+        estimates.mean("paraphrase_probability", own.paraphrased.probability)
+        estimates.mean("rouge_reworded", own.reworded.rouge)
         if own.answered_holdout is not None:
-            got.difference("reworded_excess", own.reworded.rouge, own.answered_holdout.rouge)
-    _membership(got, own, another)
+            estimates.difference("reworded_excess", own.reworded.rouge, own.answered_holdout.rouge)
+    _membership(estimates, own, another)
     for bits, (likelihoods, continued) in own.rounded.items():
-        got.mean(f"probability_{bits}_bits", likelihoods.probability)
-        got.mean(f"rouge_{bits}_bits", continued.rouge)
-        got.mean(f"back_{bits}_bits", likelihoods.probability - own.forget.probability)
-    curves = _relearned(got, own, another, base)
+        estimates.mean(f"probability_{bits}_bits", likelihoods.probability)
+        estimates.mean(f"rouge_{bits}_bits", continued.rouge)
+        estimates.mean(f"back_{bits}_bits", likelihoods.probability - own.forget.probability)
+    curves = _relearned(estimates, own, another, base)
     if own.neutral is not None and own.neutral_entropy is not None:
         kl, tokens = own.neutral.cross - own.neutral_entropy, own.neutral.tokens
-        got.add("drift", lambda t: t[0] @ kl / max(1.0, t[0] @ tokens), [len(kl)])
+        estimates.add("drift", lambda t: t[0] @ kl / max(1.0, t[0] @ tokens), [len(kl)])
     if own.retain is not None:
         count = own.retain.tokens
         nll = np.where(count > 0, own.retain.loss * count, 0.0)
-        got.add(
+        estimates.add(
             "retain_perplexity",
             lambda t: float(np.exp(t[0] @ nll / max(1.0, t[0] @ count))),
             [len(nll)],
@@ -209,59 +201,59 @@ def audited(
     if own.tasks is not None:
         if base is not None and base is not own and base.tasks is not None:
             utility = changes(base.tasks, own.tasks, resamples, seed)
-        _tasks(got, own.tasks, utility)
+        _tasks(estimates, own.tasks, utility)
     return {
         "name": name,
-        "figures": got.figures,
-        "intervals": got.intervals,
-        "findings": _findings(got, own, retrained, base),
+        "figures": estimates.figures,
+        "intervals": estimates.intervals,
+        "findings": _findings(estimates, own, retrained, base),
         "relearned": curves,
         "utility": utility,
     }
 
 
-def _tasks(got: _Estimates, tasks: TaskResults, utility: Sequence[PairedDifference]) -> None:
+def _tasks(estimates: _Estimates, tasks: TaskResults, utility: Sequence[PairedDifference]) -> None:
     for suite, section in tasks.sections.items():
         main = head(section)
-        got.figures[f"{suite}_{main}"] = section["figures"][main]
+        estimates.figures[f"{suite}_{main}"] = section["figures"][main]
         if ends := (section.get("intervals") or {}).get(main):
-            got.intervals[f"{suite}_{main}"] = ends
+            estimates.intervals[f"{suite}_{main}"] = ends
     for row in utility:
-        got.figures[f"{row['suite']}_change"] = row["difference"]
-        got.figures[f"{row['suite']}_change_p"] = row["p_holm"]
+        estimates.figures[f"{row['suite']}_change"] = row["difference"]
+        estimates.figures[f"{row['suite']}_change_p"] = row["p_holm"]
         if row["interval"]:
-            got.intervals[f"{row['suite']}_change"] = row["interval"]
+            estimates.intervals[f"{row['suite']}_change"] = row["interval"]
 
 
 def _relearned(
-    got: _Estimates, own: ModelProbes, retrained: ModelProbes | None, base: ModelProbes | None
+    estimates: _Estimates, own: ModelProbes, retrained: ModelProbes | None, base: ModelProbes | None
 ) -> dict[str, list[float]]:
-    """Adds what the loss curves show, and gives them."""
+    """Adds the figures of the loss curves, and returns the curves."""
     if own.relearned is None or own.relearned_holdout is None:
         return {}
     curves = {"forget": own.relearned.mean(1), "holdout": own.relearned_holdout.mean(1)}
     known = base if base is not None else own
     assert known.relearned is not None
     goal = _BACK_AGAIN * float(known.relearned[0].mean())
-    got.figures["relearn_steps"] = steps_until(curves["forget"], goal)
-    got.figures["relearn_steps_holdout"] = steps_until(curves["holdout"], goal)
+    estimates.figures["relearn_steps"] = steps_until(curves["forget"], goal)
+    estimates.figures["relearn_steps_holdout"] = steps_until(curves["holdout"], goal)
     step = 1
     while step < len(own.relearned):
-        got.figures[f"relearn_loss_{step}"] = float(curves["forget"][step])
+        estimates.figures[f"relearn_loss_{step}"] = float(curves["forget"][step])
         step *= 2
     means = [own.relearned_holdout[1:].mean(0), own.relearned[1:].mean(0)]
     if retrained is not None and retrained.relearned is not None:
-        # The same texts: what makes some harder than others is gone.
+        # The same texts: removes differences in difficulty.
         assert retrained.relearned_holdout is not None
         means[0] -= retrained.relearned_holdout[1:].mean(0)
         means[1] -= retrained.relearned[1:].mean(0)
-    got.difference("relearn_lead", *means)
+    estimates.difference("relearn_lead", *means)
     return {name: curve.tolist() for name, curve in curves.items()}
 
 
 def steps_until(losses: np.ndarray, goal: float) -> float | None:
-    """Steps until a loss is at most ``goal``, on a straight line from one step to the next; None where it never
-    is. ``losses``: before the first and after each step."""
+    """Steps until a loss is at most ``goal``, interpolated linearly between steps; None if it never is.
+    ``losses``: before the first and after each step."""
     reached = np.flatnonzero(losses <= goal)
     if not len(reached):
         return None
@@ -271,7 +263,7 @@ def steps_until(losses: np.ndarray, goal: float) -> float | None:
     return last - float((goal - losses[last]) / (losses[last - 1] - losses[last]))
 
 
-def _membership(got: _Estimates, own: ModelProbes, retrained: ModelProbes | None) -> None:
+def _membership(estimates: _Estimates, own: ModelProbes, retrained: ModelProbes | None) -> None:
     pairs = {name: (getattr(own.forget, name), getattr(own.holdout, name)) for name in ATTACKS}
     if retrained is not None:
         pairs["reference"] = (
@@ -282,15 +274,17 @@ def _membership(got: _Estimates, own: ModelProbes, retrained: ModelProbes | None
         table = separation(members, others)
         if not table.size:
             continue
-        got.add(f"auc_{name}", partial(_weighted, table), table.shape)
+        estimates.add(f"auc_{name}", partial(_weighted, table), table.shape)
         if retrained is not None and name in ATTACKS:
             theirs = separation(getattr(retrained.forget, name), getattr(retrained.holdout, name))
             if theirs.shape == table.shape:
-                got.add(f"leakage_{name}", partial(_leakage, table, theirs), table.shape)
+                estimates.add(f"leakage_{name}", partial(_leakage, table, theirs), table.shape)
     if retrained is not None:
-        got.figures["quality_loss"] = same_distribution(own.forget.loss, retrained.forget.loss)
+        estimates.figures["quality_loss"] = same_distribution(
+            own.forget.loss, retrained.forget.loss
+        )
         if own.wrong is not None and retrained.wrong is not None:
-            got.figures["forget_quality"] = same_distribution(
+            estimates.figures["forget_quality"] = same_distribution(
                 truth_ratio(own.forget, own.wrong), truth_ratio(retrained.forget, retrained.wrong)
             )
 
@@ -304,31 +298,31 @@ def _weighted(table: np.ndarray, times: Sequence[np.ndarray]) -> float:
 
 
 def _findings(
-    got: _Estimates, own: ModelProbes, retrained: ModelProbes | None, base: ModelProbes | None
+    estimates: _Estimates, own: ModelProbes, retrained: ModelProbes | None, base: ModelProbes | None
 ) -> list[str]:
-    """What is remarkable, in words."""
+    """Findings in words."""
     lines = []
     ways = {
         "continued_excess": "after half of the text",
         "reworded_excess": "after another wording of the prompt",
     }
-    plain = got.intervals.get("answered_excess", [0.0, np.inf])[1]
-    if blocked := [words for name, words in ways.items() if got.above(name, plain)]:
+    plain = estimates.intervals.get("answered_excess", [0.0, np.inf])[1]
+    if blocked := [words for name, words in ways.items() if estimates.above(name, plain)]:
         lines.append(
             f"only the plain prompt is blocked: it writes the texts {' and '.join(blocked)}"
         )
-    elif shown := [words for name, words in ways.items() if got.above(name)]:
+    elif shown := [words for name, words in ways.items() if estimates.above(name)]:
         lines.append(f"it writes the texts {' and '.join(shown)}")
-    if got.above("auc_loss", 0.5):
+    if estimates.above("auc_loss", 0.5):
         lines.append("the texts are still likelier to it than others of their kind")
     for bits, (likelihoods, _) in own.rounded.items():
         gain = float(np.nanmean(likelihoods.probability - own.forget.probability))
         taken = 1.0
         if base is not None and base is not own:
             taken = float(np.nanmean(base.forget.probability - own.forget.probability))
-        if got.above(f"back_{bits}_bits") and gain > _BACK * max(0.0, taken):
+        if estimates.above(f"back_{bits}_bits") and gain > _BACK * max(0.0, taken):
             lines.append(f"rounded to {bits} bits it has the texts back")
-    steps = got.figures.get("relearn_steps", 0.0)
-    if steps != 0 and own is not retrained and got.above("relearn_lead"):
+    steps = estimates.figures.get("relearn_steps", 0.0)
+    if steps != 0 and own is not retrained and estimates.above("relearn_lead"):
         lines.append("it learns some of the texts again sooner than others of their kind")
     return lines

@@ -1,29 +1,29 @@
 """Calibration of a model's probabilities, on questions with choices.
 
-Probabilities are the softmax of the choices' log-likelihoods; the prediction is the most probable choice
-and the confidence its probability (Ratios).
+Probabilities are the softmax of the choices' log-likelihoods; the prediction is the most probable choice,
+the confidence its probability (Ratios).
 
     ECE = Σ_b |B_b|/N · |acc(B_b) − conf(B_b)|       MCE = max_b |acc(B_b) − conf(B_b)|
     Brier = mean Σ_k (p_k − y_k)²                    NLL = mean −ln p_gold
 
-Bins are ten, [ours] of equal width [b/10, (b+1)/10) with 1 in the last, or of equal mass (about as many items in each;
-equal confidences stay together [ours]).
+There are ten bins, of equal width [b/10, (b+1)/10) with 1 in the last [ours], or of equal mass (about as many items in
+each; equal confidences share a bin [ours]).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 
 from synthtools.evaluate.estimates import bootstrap, draw_of
 
 BINS = 10
-# The nearest to each tenth, as 0.3 is written: linspace gives 0.30000000000000004.
+# The floats nearest to the tenths: linspace gives 0.30000000000000004.
 _EDGES = np.arange(BINS + 1) / BINS
-# Temperatures that the fit may reach: for a model at chance it would be infinite.
+# Bounds of the fitted temperature, which would be infinite for a model at chance.
 _COLDEST, _HOTTEST = 0.01, 100.0
 
 _FIGURES = ("accuracy", "accuracy_norm", "ece", "ece_mass", "mce", "brier", "nll", "confidence")
@@ -35,7 +35,7 @@ class ChoiceScores:
 
     Attributes:
         lengths: characters of each choice, for the normalised accuracy.
-        keys: uint64 [items], by which items fall into halves.
+        keys: uint64 [items], which assign items to halves.
     """
 
     logprobs: Sequence[np.ndarray]
@@ -49,11 +49,11 @@ class ChoiceScores:
 
 @dataclass(frozen=True)
 class ItemScores:
-    """Items by their figures, float64 [items] each.
+    """Scores of each item, float64 [items] each.
 
     Attributes:
-        right, right_norm: 1 where the prediction is right, plain and by log-likelihood a character.
-        confidence: probability of the prediction; brier, nll: the item's part.
+        right, right_norm: 1 where the prediction is right, plain and by log-likelihood per character.
+        confidence: probability of the prediction; brier, nll: the item's contribution.
         predicted: the prediction.
     """
 
@@ -90,20 +90,20 @@ def width_bins(confidence: np.ndarray) -> np.ndarray:
     return np.clip(np.searchsorted(_EDGES, confidence, "right") - 1, 0, BINS - 1)
 
 
-def mass_bins(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
+def mass_bins(confidence: np.ndarray) -> np.ndarray:
     """The bin of equal mass of each confidence, int64."""
     ranked = np.sort(confidence)
-    cuts = [ranked[len(ranked) * b // bins] for b in range(1, bins)] if len(ranked) else []
+    cuts = [ranked[len(ranked) * b // BINS] for b in range(1, BINS)] if len(ranked) else []
     return np.searchsorted(np.array(cuts), confidence, "right")
 
 
 def reliability(
-    bins: np.ndarray, confidence: np.ndarray, right: np.ndarray, count: int = BINS
+    bins: np.ndarray, confidence: np.ndarray, right: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Items, mean confidence and accuracy of each bin, float64 [bins]; 0 in an empty one."""
-    n = np.bincount(bins, minlength=count).astype(np.float64)
+    n = np.bincount(bins, minlength=BINS).astype(np.float64)
     some = np.maximum(n, 1)
-    return (n, np.bincount(bins, confidence, count) / some, np.bincount(bins, right, count) / some)
+    return n, np.bincount(bins, confidence, BINS) / some, np.bincount(bins, right, BINS) / some
 
 
 def errors(bins: np.ndarray, confidence: np.ndarray, right: np.ndarray) -> tuple[float, float]:
@@ -147,8 +147,8 @@ def intervals(scores: ItemScores, resamples: int, seed: int) -> dict[str, list[f
 
 
 def fitted_temperature(answers: ChoiceScores) -> float:
-    """The temperature T that makes Σ −ln softmax(logprobs / T)_gold least (Guo et al. 2017). The sum is convex
-    in 1/T, so that the minimum is the only one; between 0.01 and 100."""
+    """The temperature T, between 0.01 and 100, that minimises Σ −ln softmax(logprobs / T)_gold (Guo et al.
+    2017). The sum is convex in 1/T, so the minimum is unique."""
     from scipy.optimize import minimize_scalar
 
     most = max(len(one) for one in answers.logprobs)
@@ -166,30 +166,14 @@ def fitted_temperature(answers: ChoiceScores) -> float:
     return float(np.exp(-optimum.x))
 
 
-class TemperatureScaling(TypedDict):
-    """A fitted temperature (``at_limit``: the fit would go beyond 0.01 or 100), and figures of the other half
-    of the items as [before, after]."""
+def scaling(answers: ChoiceScores, seed: int) -> dict[str, Any] | None:
+    """A temperature fitted on one half of the items and measured on the other [ours]. The half of an item
+    depends on the seed and its key alone.
 
-    temperature: float
-    at_limit: bool
-    fitted_on: int
-    measured_on: int
-    ece: list[float]
-    nll: list[float]
-    brier: list[float]
-
-
-class ReliabilityBin(TypedDict):
-    low: float
-    high: float
-    items: int
-    confidence: float
-    accuracy: float
-
-
-def scaling(answers: ChoiceScores, seed: int) -> TemperatureScaling | None:
-    """A temperature fitted on one half of the items and measured on the other [ours]. Which half an item falls
-    into depends on the seed and its key alone. None with fewer than 20 items."""
+    Returns:
+        ``temperature``, ``at_limit`` (the fit would go beyond 0.01 or 100), and figures of the other half as
+        [before, after]; None with fewer than 20 items.
+    """
     if len(answers) < 20:
         return None
     mixed = draw_of(seed, "halves").integers(0, 1 << 63, dtype=np.uint64)
@@ -221,7 +205,7 @@ def part(answers: ChoiceScores, which: np.ndarray) -> ChoiceScores:
 
 
 def section(answers: ChoiceScores, resamples: int, seed: int) -> tuple[dict[str, Any], ItemScores]:
-    """The part of a report that a set of questions gets, and its items."""
+    """The section of a report about a set of questions, and the scores of its items."""
     scores = judged(answers)
     return {
         "figures": figures(scores),
@@ -234,9 +218,9 @@ def section(answers: ChoiceScores, resamples: int, seed: int) -> tuple[dict[str,
     }, scores
 
 
-def _rows(bins: np.ndarray, scores: ItemScores, edges: np.ndarray | None) -> list[ReliabilityBin]:
+def _rows(bins: np.ndarray, scores: ItemScores, edges: np.ndarray | None) -> list[dict[str, Any]]:
     n, mean_confidence, accuracy = reliability(bins, scores.confidence, scores.right)
-    rows: list[ReliabilityBin] = []
+    rows = []
     for b in np.flatnonzero(n).tolist():
         own = scores.confidence[bins == b]
         low, high = (own.min(), own.max()) if edges is None else (edges[b], edges[b + 1])

@@ -1,6 +1,6 @@
-"""Suites of multiple choice: accuracy as in lm-evaluation-harness, and calibration from the same pass.
+"""Multiple-choice suites: accuracy as in lm-evaluation-harness, and calibration from the same pass.
 
-The examples before a question come from their own split, else from other items, and never are the question itself.
+The examples before a question come from their own split, else from other items, and never include the question.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from synthtools.records.record_keys import hashes
 
 
 def split_of(task: tasks.BenchmarkTask, data: str) -> str | None:
-    """The file of a task's examples, its train or dev split by name; None where the data hold no more
-    than its items."""
+    """The file of a task's examples, its train or dev split by name; None if the data hold only its items."""
     items = tasks.files_of(task, data)
     for names in (task.shots_data, task.data or (task.name,)):
         try:
@@ -39,7 +38,7 @@ def split_of(task: tasks.BenchmarkTask, data: str) -> str | None:
 
 
 class _Example(NamedTuple):
-    """An example: identity and group of its question (see ``Shots``), and question with answer."""
+    """An example: identity and group of its question (see ``Shots``), and the question with its answer."""
 
     identity: Any
     group: Any
@@ -47,8 +46,8 @@ class _Example(NamedTuple):
 
 
 class Shots:
-    """The examples of a task: the first that share the field ``by`` with a question. A record with the
-    question's text and choices is left out; where the examples are other items, so is one of its group.
+    """The examples of a task: the first that share the field ``by`` with a question. Records with the
+    question's text and choices are left out; if the examples are other items, so are those of its group.
     """
 
     def __init__(
@@ -58,33 +57,35 @@ class Shots:
         other_items: bool = False,
     ) -> None:
         self._task, self._other_items, self._fewer = task, other_items, 0
-        self._held: dict[Any, list[_Example]] = {}
+        self._by_key: dict[Any, list[_Example]] = {}
         for record in records:
-            held = self._held.setdefault(self._key(record), [])
-            if not self._enough(held):
-                held.append(_Example(*self._identity(record), tasks.solved(task, record)))
+            examples = self._by_key.setdefault(self._key(record), [])
+            if not self._enough(examples):
+                examples.append(_Example(*self._identity(record), tasks.solved(task, record)))
             elif task.by is None:
                 break
 
     def before(self, record: dict[str, Any]) -> str:
-        """The text before a record's question. Raises UsageError: there are not as many examples."""
-        task, held = self._task, self._held.get(self._key(record), [])
-        others = len(held) - self._other_items
+        """The text before a record's question. Raises UsageError: there are not enough examples."""
+        task, examples = self._task, self._by_key.get(self._key(record), [])
+        others = len(examples) - self._other_items
         if others < task.shots:
             of = f" of {task.by} {self._key(record)!r}" if task.by else ""
             raise UsageError(
                 f"suite {task.name}: only {max(0, others)} examples{of}, of {task.shots}: lower {parameter('shots')}"
             )
         identity, group = self._identity(record)
-        fit = (e for e in held if e.identity != identity and (group is None or e.group != group))
+        fit = (
+            e for e in examples if e.identity != identity and (group is None or e.group != group)
+        )
         words = [example.words for example in islice(fit, task.shots)]
         self._fewer += len(words) < task.shots
         parts = [tasks.described(task, record), *words]
         return "".join(part + "\n\n" for part in parts if part)
 
     def account(self) -> dict[str, Any]:
-        """Their part of the report: ``shots``; ``shots_from``, split, other items or None;
-        ``fewer_shots``, questions with fewer, as the others would be the question or of its group."""
+        """Their part of the report: ``shots``; ``shots_from``: split, other items or None; ``fewer_shots``:
+        questions with fewer, because the others would be the question itself or of its group."""
         source = "other items" if self._other_items else "split"
         return {
             "shots": self._task.shots,
@@ -101,18 +102,18 @@ class Shots:
         group = record.get(self._task.group) if self._other_items else None
         return (_plain(question), _plain(choices)), _plain(group)
 
-    def _enough(self, held: list[_Example]) -> bool:
-        """Whether enough are left for any question, whichever examples it excludes."""
-        if len(held) <= self._task.shots:
+    def _enough(self, examples: list[_Example]) -> bool:
+        """Whether enough are left for any question, however many it excludes."""
+        if len(examples) <= self._task.shots:
             return False
-        most = Counter(one.identity for one in held).most_common(1)[0][1]
-        groups = Counter(one.group for one in held if one.group is not None)
+        most = Counter(one.identity for one in examples).most_common(1)[0][1]
+        groups = Counter(one.group for one in examples if one.group is not None)
         most += max(groups.values(), default=0)
-        return len(held) - most >= self._task.shots
+        return len(examples) - most >= self._task.shots
 
 
 def _plain(value: Any) -> Any:
-    """Equal for texts that differ in case and blanks alone, and for lists in another order."""
+    """A form that ignores case and white space, and the order of lists."""
     if value is None:
         return None
     if isinstance(value, list):
@@ -121,7 +122,7 @@ def _plain(value: Any) -> Any:
 
 
 def task_of(name: str, options: EvaluationOptions) -> tasks.BenchmarkTask:
-    """A suite's task, with the number of examples that the options ask for."""
+    """A suite's task, with the number of examples from the options."""
     task = tasks.shipped().get(name) or tasks.load(name)
     return task if options.shots is None else replace(task, shots=options.shots)
 
@@ -161,10 +162,10 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """Asks the questions of a task.
 
     Returns:
-        The section: figures accuracy (of the most likely choice), accuracy_norm (by log-likelihood a
+        The section: figures accuracy (of the most likely choice), accuracy_norm (by log-likelihood per
         character), ece, ece_mass, mce, brier, nll, confidence; ``temperature``, ``reliability``,
-        ``truncated`` (questions whose beginning the context did not hold), ``by`` (accuracy of each
-        value of the task's field ``by``), and what ``Shots.account`` says.
+        ``truncated`` (questions whose beginning did not fit into the context), ``by`` (accuracy for each
+        value of the task's field ``by``), and the fields of ``Shots.account``.
     """
     task = task_of(name, evaluator.options)
     path = tasks.files_of(task, evaluator.options.data)
@@ -237,7 +238,7 @@ PER_ITEM = {
 def answers_of(
     logprobs: list[np.ndarray], gold: list[int], lengths: list[list[int]], ids: list[Any]
 ) -> ChoiceScores:
-    """Answers in the form that calibration takes."""
+    """Answers in the form that ``calibration`` takes."""
     return ChoiceScores(
         logprobs,
         np.array(gold, np.int64),
@@ -253,7 +254,7 @@ def sample_rows(
     texts: list[str],
     subjects: list[Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """The samples: the model's numbers for each item. ``texts``: hashes of the items' texts (see
+    """The samples: the scores of each item. ``texts``: hashes of the items' texts (see
     ``paired_comparison.doc_hash``)."""
     for i, key in enumerate(ids):
         yield {

@@ -1,8 +1,8 @@
-"""What changed between reports of one kind.
+"""Differences between reports of one kind.
 
-A report is taken apart into its figures: every number, by the path of names that leads to it. Of a list of
-objects, each is known by its first text; of a short list of numbers, each by its place (from 1). Long
-ones (histograms, densities) are left alone.
+The figures of a report are all its numbers, by the path of names that leads to them. Objects in a list are
+named by their first text, numbers in a short list by their position (from 1). Long lists (histograms,
+densities) are ignored.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any, TypedDict
 
 from synthtools.evaluate.paired_comparison import PairedDifference
 
-# What says how a report was made, and the numbers of figures.
+# How a report was made, and the data of its plots.
 _ASIDE = {"made_by", "samples", "intervals", "per_item", "reliability", "edges", "grid"}
 
 _LONGEST_LIST = 12
 
-# Words by which a figure is known to be better when it is lower; others are taken to be better higher.
+# Words that mark figures where lower is better; for others higher is taken to be better.
 _LOWER = ("perplexity", "ppl", "nll", "loss", "ece", "mce", "brier", "bits_per_byte", "spb", "psb")
 
 
 def figures(report: dict[str, Any]) -> dict[str, float]:
-    """The figures of a report by path (``suites.arc_easy.accuracy``); ``figures`` itself is not part of it."""
+    """The figures of a report by path (``suites.arc_easy.accuracy``); ``figures`` is left out of the path."""
     return dict(_walk(report, ()))
 
 
@@ -57,7 +57,7 @@ def _name(value: dict[str, Any]) -> str | None:
 
 
 def intervals(report: dict[str, Any]) -> dict[str, tuple[float, float]]:
-    """The intervals that a report states, by the path of their figure."""
+    """The intervals in a report, by the path of their figure."""
     return dict(_ends(report, ()))
 
 
@@ -77,38 +77,23 @@ def _ends(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, tuple[float,
 
 
 def lower_is_better(figure: str) -> bool:
-    """Whether a figure of this path is better when it is lower, by the words in its last name. Figures under
-    ``valid`` are perplexities, by the names of their data."""
+    """Whether lower is better for the figure of this path, by the words in its last name. Figures under ``valid``
+    are perplexities, named after their data."""
     last = figure.rsplit(".", 1)[-1].lower()
     return figure.startswith("valid.") or any(f"_{word}_" in f"_{last}_" for word in _LOWER)
 
 
-class FigureRow(TypedDict):
-    """A figure of several reports: its values, their changes against the first (None for the first) and
-    these as shares of its size, and the intervals that the reports state."""
+def table(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of two or more reports; the first is the baseline.
 
-    figure: str
-    values: list[float]
-    changes: list[float | None]
-    relative: list[float | None]
-    intervals: list[list[float] | None]
-
-
-class FigureTable(TypedDict):
-    """Figures that differ; ``equal``: how many more are the same in all; ``missing``: those that not all
-    reports have."""
-
-    rows: list[FigureRow]
-    equal: int
-    missing: list[str]
-
-
-def table(reports: Sequence[dict[str, Any]]) -> FigureTable:
-    """The figures that all reports have, set beside each other. ``reports``: two or more; the first is what the
-    others are measured against."""
+    Returns:
+        ``rows``, the figures that differ: ``values``, ``changes`` from the first (None for the first), these
+        ``relative`` to its absolute value, and the reports' ``intervals``; ``equal``, the number of figures that
+        are the same in all; ``missing``, those that not all reports have.
+    """
     by_report = [figures(report) for report in reports]
     stated = [intervals(report) for report in reports]
-    rows: list[FigureRow] = []
+    rows = []
     equal, missing = 0, []
     for key in dict.fromkeys(key for one in by_report for key in one):
         values = [one[key] for one in by_report if key in one]
@@ -136,7 +121,7 @@ def table(reports: Sequence[dict[str, Any]]) -> FigureTable:
 
 
 EARLY = "early warning"
-# By whether calibration is certainly worse, and accuracy certainly lower.
+# By (calibration is significantly worse, accuracy is significantly lower).
 _STATES = {
     (True, False): EARLY,
     (True, True): "both worse",
@@ -146,8 +131,8 @@ _STATES = {
 
 
 class CalibrationChange(TypedDict):
-    """A suite since the baseline; of ECE and accuracy [before, after, low, high], where the interval is
-    of the change and may be unknown."""
+    """A suite compared with the baseline; ECE and accuracy as [before, after, low, high], the last two being
+    the interval of the change, if known."""
 
     suite: str
     ece: list[float | None]
@@ -159,11 +144,11 @@ class CalibrationChange(TypedDict):
 def warnings(
     baseline: dict[str, Any], report: dict[str, Any], paired: Sequence[PairedDifference]
 ) -> list[CalibrationChange]:
-    """Each suite whose calibration both reports have.
+    """The change of each suite whose calibration is in both reports.
 
     Args:
-        paired: item by item, where both reports have samples; else the interval of the change is
-            that of independent samples, from the intervals of the two reports [ours].
+        paired: differences item by item, if both reports have samples; otherwise the interval of the change
+            is that of independent samples, from the intervals of the two reports [ours].
     """
     rows: list[CalibrationChange] = []
     for name, section in report["suites"].items():

@@ -1,8 +1,8 @@
-"""Perplexity over domains, in the manner of Paloma (arXiv 2312.10523) and the Pile.
+"""Perplexity over domains, as in Paloma (arXiv 2312.10523) and the Pile.
 
-Macro averages weight every domain alike; micro averages weight every token, or byte, alike. The perplexity
+Macro averages give every domain the same weight; micro averages every token, or byte. The perplexity
 has two macro averages: the arithmetic mean, as in the averages of ToEdit's tables, which one hard domain
-can rule, and the geometric mean, exp of the mean nll.
+can dominate, and the geometric mean, exp of the mean nll.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """Scores the domains.
 
     Returns:
-        ``domains`` (a row each: documents, tokens, bytes, nll in nats a token, perplexity,
-        bits_per_byte) and as ``figures`` their macro and micro averages, and the mean nll of documents.
+        ``domains`` (one row each: documents, tokens, bytes, nll in nats per token, perplexity,
+        bits_per_byte); as ``figures``, their macro and micro averages and the mean nll of documents.
     """
     model = evaluator.model()
     rows: list[dict[str, Any]] = []
@@ -87,7 +87,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
 
 
 def averages(rows: list[dict[str, Any]]) -> dict[str, float | None]:
-    """Macro and micro averages of domains; None where nothing was scored. ``rows``: each with tokens, bytes,
+    """Macro and micro averages of domains; None if nothing was scored. ``rows``: each with tokens, bytes,
     nll, perplexity, bits_per_byte."""
     whole = [row for row in rows if row["tokens"]]
     if not whole:

@@ -1,4 +1,4 @@
-"""Figures over items with bootstrap intervals, among them ratios of sums over groups of items."""
+"""Figures over items with bootstrap intervals, including ratios of sums over groups of items."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,12 +15,12 @@ from synthtools.measure.bootstrap import intervals
 if TYPE_CHECKING:
     from synthtools.evaluate.evaluator import EvaluationOptions
 
-# Of the table of weights that is held at once, resamples × groups.
+# Cells (resamples × groups) of the table of weights in memory at once.
 _CELLS = 4_000_000
 
 
 def draw_of(seed: int, name: str) -> np.random.Generator:
-    """Random numbers that belong to a seed and a purpose."""
+    """A generator of random numbers for a seed and a purpose."""
     return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(name.encode())]))
 
 
@@ -32,36 +32,30 @@ def bootstrap(
     draw: np.random.Generator,
 ) -> dict[str, list[float] | None]:
     """95 % intervals of figures from resamples of ``size`` items; empty with fewer than two items. ``figures``:
-    numbers of items, int64 [size] → the figures in the order of their names."""
+    indices of items, int64 [size] → the figures in the order of their names."""
     if size < 2 or not resamples:
         return {}
     table = np.array([figures(draw.integers(0, size, size)) for _ in range(resamples)], np.float64)
     return intervals([*names], table, np.array(figures(np.arange(size)), np.float64))
 
 
-class FigureEstimates(TypedDict):
-    figures: dict[str, float | None]
-    intervals: dict[str, list[float]]
-
-
 @dataclass
 class Ratios:
-    """Sums over items, by group: a figure is the sum of its numerators over that of its denominators. A mean
-    has the denominator 1 for each item that it is about. Items of a group are drawn together, for what belongs
-    to one question is not independent."""
+    """Ratios of sums over items. For a mean, the denominator of each item is 1. Items of a group (such as one
+    question) are not independent and are resampled together."""
 
     _groups: dict[Hashable, int] = field(default_factory=dict)
     _cells: dict[str, dict[int, list[float]]] = field(default_factory=dict)
 
     def add(self, figure: str, group: Hashable, value: float, weight: float = 1.0) -> None:
-        """Adds an item's part of a figure."""
+        """Adds an item's contribution to a figure."""
         number = self._groups.setdefault(group, len(self._groups))
         cell = self._cells.setdefault(figure, {}).setdefault(number, [0.0, 0.0])
         cell[0] += value
         cell[1] += weight
 
     def values(self, names: Sequence[str]) -> dict[str, float | None]:
-        """The figures alone; one without items is None."""
+        """The figures without intervals; one without items is None."""
         tops, bottoms = self._tables(names)
         return _plain(names, _ratios(tops.sum(0)[None], bottoms.sum(0)[None], names, {})[0])
 
@@ -71,14 +65,13 @@ class Ratios:
         options: EvaluationOptions,
         purpose: str,
         means: Mapping[str, list[str]] = MappingProxyType({}),
-    ) -> FigureEstimates:
-        """The figures and their 95 % intervals.
+    ) -> dict[str, dict[str, Any]]:
+        """``figures`` and their 95 % ``intervals``.
 
         Args:
             names: of the figures, in their order; one without items is None.
             purpose: of the random numbers.
-            means: further figures: plain means of others, None where one of them is.
-
+            means: further figures: plain means of others, None if one of those is.
         """
         tops, bottoms = self._tables(names)
         values = _ratios(tops.sum(0)[None], bottoms.sum(0)[None], names, means)[0]

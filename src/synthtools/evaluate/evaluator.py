@@ -1,4 +1,4 @@
-"""What suites of an evaluation share: options, models opened once, records, a place for samples."""
+"""Shared by all suites: options, models opened once, records, the file of samples."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from synthtools.lm.server.rate_limit import TrafficLimits
     from synthtools.records.value_journal import ValueJournal
 
-# Why a record cannot be what a suite reads there; None where it can.
+# Why a record is not valid input of a suite; None if it is.
 Fault = Callable[[dict[str, Any]], str | None]
 
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What is evaluated on what, and how: the options of ``synth eval`` of the same names."""
+    """The options of ``synth eval`` of the same names."""
 
     data: str | None = None
     limit: int | None = None
@@ -71,23 +71,23 @@ class EvaluationOptions:
 
     @classmethod
     def of(cls, options: Any) -> EvaluationOptions:
-        """Those of a tool's options that have a field here."""
+        """The fields of this class from a tool's options."""
         values = ((field.name, getattr(options, field.name)) for field in fields(cls))
         return cls(**{name: value for name, value in values if value is not None})
 
 
 @dataclass
 class Evaluator(Closeable):
-    """One run, as a context: models are opened when first asked for and serve all suites.
+    """One run, as a context: models are opened on first use and shared by all suites.
 
     Attributes:
-        model_settings: of the model under evaluation; None where none was named.
+        model_settings: of the model under evaluation, if one was named.
         judge_settings: of the judges.
-        keep: takes sample records: one dictionary an item, with ``suite`` and ``id``.
-        journal, cache: where scores and answers are kept as they come, None for nowhere.
-        rejects: where bad records go.
+        keep: takes sample records: one dictionary per item, with ``suite`` and ``id``.
+        journal, cache: store scores and answers as they come; None to store none.
+        rejects: receives bad records.
         remark: called with remarks for the user.
-        failures: of models that went away; what they had done is in the report.
+        failures: of models that became unavailable; the report has their results so far.
     """
 
     options: EvaluationOptions = field(default_factory=EvaluationOptions)
@@ -115,8 +115,8 @@ class Evaluator(Closeable):
     def generator(
         self, sampling: SamplingSettings, settings: ModelSettings | None = None
     ) -> Generator:
-        """The model under evaluation (or another) as one that writes; it is opened once, and writes
-        as the last call says."""
+        """The model under evaluation (or another) for generation; it is opened once, and samples as
+        requested in the last call."""
         settings = settings or _named(self.model_settings)
         generator = self._generators.get(settings)
         if generator is None:
@@ -135,13 +135,13 @@ class Evaluator(Closeable):
         return generator
 
     def _limits_of(self, settings: ModelSettings) -> TrafficLimits:
-        """Of traffic to servers: model and judges share them."""
+        """Limits of traffic to servers, shared by model and judges."""
         from synthtools.lm.server.rate_limit import TrafficLimits
 
         return self._limits.setdefault(settings.traffic, TrafficLimits(settings.traffic))
 
     def answer_generator(self) -> Generator:
-        """The model under evaluation, to answer as the options say."""
+        """The model under evaluation, with the sampling of the options."""
         from synthtools.lm.generation import SamplingSettings
 
         own = self.options
@@ -149,7 +149,7 @@ class Evaluator(Closeable):
         return self.generator(sampling)
 
     def answer_judge(self) -> Judge | JudgePanel:
-        """The judge of answers, or the panel. Answers come before it: model and judge may be one. Raises
+        """The judge of answers, or the panel. Generate answers first: model and judge may be the same. Raises
         UsageError: none is named, or one twice."""
         from synthtools.evaluate.judge import Judge
         from synthtools.evaluate.judge_panel import JudgePanel
@@ -172,7 +172,7 @@ class Evaluator(Closeable):
         return judges[0] if len(judges) == 1 else JudgePanel(judges)
 
     def failure(self, reason: str) -> None:
-        """Records that a model went away, with a remark."""
+        """Records that a model became unavailable, with a remark."""
         self.failures.append(reason)
         self.remark(reason)
 
@@ -183,7 +183,7 @@ class Evaluator(Closeable):
         return models + [generator.description for generator in self._generators.values()]
 
     def scorer(self, settings: ModelSettings) -> LanguageModel:
-        """A model as one that scores; it is opened once."""
+        """A model for scoring; it is opened once."""
         if settings not in self._open:
             from synthtools.evaluate.likelihood import CANDIDATES
             from synthtools.lm.open_models import open_model
@@ -201,19 +201,19 @@ class Evaluator(Closeable):
 
     @property
     def tokens(self) -> int:
-        """How many went through the models, also in a run that this one resumes."""
+        """The number processed by the models, including those of a run that this one resumes."""
         scored = sum(model.progress.scored for model in self._open.values())
         earlier = 0 if self.journal is None else self.journal.totals.total()
         return scored + earlier + self._spending.prompt_tokens + self._spending.tokens
 
     def share(self, count: int) -> slice:
-        """Which of so many items are evaluated: this process's share of those up to the limit."""
+        """Which of ``count`` items are evaluated: this process's share of those up to the limit."""
         most = count if self.options.limit is None else min(count, self.options.limit)
         index, shares = self.options.shard or (1, 1)
         return slice(most * (index - 1) // shares, most * index // shares)
 
     def batches(self, path: str) -> Iterator[Batch]:
-        """The sound records of a file or directory that are evaluated (see ``share``)."""
+        """The valid records of a file or directory that are evaluated (see ``share``)."""
         shards, count = find_shards([path]), sys.maxsize
         if self.options.shard is not None:
             count = sum(map(len, read(shards, Rejects(skip=True))))
@@ -229,8 +229,8 @@ class Evaluator(Closeable):
     def records(
         self, path: str, fault: Fault = lambda _: None, limited: bool = True, again: bool = False
     ) -> Iterator[dict[str, Any]]:
-        """Like ``batches``, record by record; one without an ``id`` gets the number of its line. ``limited``:
-        those that are evaluated, not all. ``again``: what is skipped here is counted elsewhere."""
+        """Like ``batches``, record by record; one without an ``id`` gets its line number. ``limited``: only
+        those that are evaluated. ``again``: skipped records are counted elsewhere."""
         rejects = Rejects(self.rejects.skip) if again else self.rejects
         batches = self.batches(path) if limited else read(find_shards([path]), rejects)
         for batch in batches:
@@ -244,12 +244,12 @@ class Evaluator(Closeable):
                 yield record
 
     def samples(self, suite: str, rows: Iterable[dict[str, Any]]) -> None:
-        """Keeps the samples of a suite's items, each with ``id``; the field ``suite`` is put before it."""
+        """Keeps the samples of a suite's items, each with ``id``, adding the field ``suite``."""
         self.keep([{"suite": suite, **row} for row in rows])
 
 
 def tokenizer_failure(model: LanguageModel, texts: Sequence[str]) -> str | None:
-    """Why the model's tokenizer cannot take texts; None where it can."""
+    """Why the model's tokenizer cannot encode texts; None if it can."""
     try:
         model.tokenizer.encode(list(texts))
     except TokenizerError as error:
@@ -264,15 +264,12 @@ def _named(settings: ModelSettings | None) -> ModelSettings:
 
 
 class SampleFile:
-    """A file of samples, as a context: it is kept when the context ends without an error.
+    """A file of samples, as a context: it is completed if the context ends without an error.
 
     Args:
-        path: None where samples are only counted.
-        shards: what the run reads, which the file must not be.
-        kept: hold the samples in ``rows`` as well.
-
-    Attributes:
-        sink: the file, None where there is none.
+        path: None to only count samples.
+        shards: the run's inputs, which the file must not overwrite.
+        kept: also keep the samples in ``rows``.
     """
 
     def __init__(
@@ -294,7 +291,7 @@ class SampleFile:
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if self.sink is not None and kind is None:
             self.sink.finish()
-        elif self.sink is not None:  # Ctrl-C too must leave no half of a file
+        elif self.sink is not None:  # after Ctrl-C, too, no partial file must be left
             self.sink.abort()
 
     def keep(self, rows: list[dict[str, Any]]) -> None:
@@ -309,7 +306,7 @@ class SampleFile:
 
 
 def samples_beside(name: str, report: dict[str, Any], remark: Callable[[str], None]) -> str | None:
-    """The samples of a report: at the stated path, or beside it; None with a remark if they are missing.
+    """The samples of a report: at the path it names, or next to it; None with a remark if they are missing.
     ``name``: the report's file."""
     stated = (report.get("samples") or {}).get("file")
     if not stated:

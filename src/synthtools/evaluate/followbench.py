@@ -1,13 +1,13 @@
-"""FollowBench (arXiv 2310.20410): how many added constraints does an answer keep?
+"""FollowBench (arXiv 2310.20410): how many of the added constraints an answer keeps.
 
-Instructions come in groups: level 0, and five levels each of which adds one constraint to the one before.
-With s_ij = 1 where the answer to instruction i keeps constraint j of its n,
+Instructions come in groups: level 0 and five levels, each adding one constraint to the one before.
+With s_ij = 1 if the answer to instruction i keeps constraint j of its n,
 
     HSR = mean_i Π_j s_ij        SSR = mean_i (1/n) Σ_j s_ij        CSL = mean over groups of the
                                                                     levels kept in a row from level 1
 
-per level, and as means over levels [ours]. Where the authors have a rule it decides for all constraints at
-once; else a judge that is shown how the instruction grew.
+per level, and as means over levels [ours]. If the authors have a rule, it decides about all constraints at
+once; otherwise a judge does, which sees the instruction of each level.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Instruction(NamedTuple):
     """An instruction with constraints.
 
     Attributes:
-        kind, example: type of the constraints and number of the example, whose instructions are a group.
+        kind, example: type of the constraints and number of the example; they identify the group.
         path: the instructions from level 0 to this one.
     """
 
@@ -72,7 +72,7 @@ class Instruction(NamedTuple):
         return followbench_rules.has_rule(self.kind, self.origin, self.example)
 
     def rule_verdict(self, answer: str) -> list[bool]:
-        """The same verdict for each constraint: a rule decides about all at once."""
+        """The same verdict for each constraint, as a rule decides about all at once."""
         known = self.kind, self.origin, self.example, self.level, self.target
         return [followbench_rules.kept(*known, answer)] * self.level
 
@@ -90,7 +90,7 @@ class Instruction(NamedTuple):
 
 
 def instructions(evaluator: Evaluator) -> list[Instruction]:
-    """The instructions of levels 1 to 5; the limit counts them."""
+    """The instructions of levels 1 to 5, up to the limit."""
     groups: dict[tuple[str, int], dict[int, str]] = defaultdict(dict)
     records = list(DATA.records(evaluator, limited=False))
     for record in records:
@@ -111,7 +111,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
 
     Returns:
         The section: HSR and SSR by level and over levels, CSL; ``models``, each with HSR and SSR by
-        type and level (``types``); ``judge``, its account; ``dropped``, instructions left out for
+        type and level (``types``); ``judge``: its account; ``dropped``: instructions left out for
         all models because one of them has no answer or no readable verdict.
     """
     asked = instructions(evaluator)
@@ -146,7 +146,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
 def _sample(
     model: str, instruction: Instruction, turns: tuple[str, ...] | None, verdicts: Sequence[Verdict]
 ) -> dict[str, Any]:
-    """``kept``: which constraints are kept, None where that is not known."""
+    """``kept``: which constraints are kept, None if unknown."""
     kept = verdicts[0].value if verdicts else None
     if instruction.has_rule and turns is not None:
         kept = instruction.rule_verdict(turns[0])
@@ -168,8 +168,8 @@ def _sample(
 def _estimates(
     kept: dict[tuple[tuple[str, int], int], list[bool]], options: EvaluationOptions, name: str
 ) -> dict[str, Any]:
-    """A model's figures, intervals and table of types. ``kept``: by group and level, which constraints are
-    kept."""
+    """A model's figures, intervals and table of types. ``kept``: which constraints are kept, by group and
+    level."""
     ratios, by_type = Ratios(), Ratios()
     groups: dict[tuple[str, int], dict[int, bool]] = defaultdict(dict)
     for (group, level), flags in kept.items():
@@ -179,7 +179,7 @@ def _estimates(
             by_type.add(f"{rate} {group[0]} {level}", group, value)
     for group, levels in groups.items():
         row = [levels.get(level) for level in LEVELS]
-        if None not in row:  # else the number of levels kept in a row is not known
+        if None not in row:  # otherwise the number of levels kept in a row is unknown
             count = (*row, False).index(False)
             ratios.add("csl", group, count)
             by_type.add(f"csl {group[0]}", group, count)
@@ -206,7 +206,7 @@ def _estimates(
 def _write_author_files(
     options: EvaluationOptions, asked: Sequence[Instruction], models: Sequence[answers.ModelAnswers]
 ) -> None:
-    """The answers as the authors' scripts read them, a file a model and type."""
+    """The answers in the format of the authors' scripts, a file per model and type."""
     for model in models if options.author_files else ():
         kinds: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for one, turns in zip(asked, model.turns, strict=True):

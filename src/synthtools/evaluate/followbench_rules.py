@@ -1,7 +1,7 @@
-"""The rules by which FollowBench checks what needs no judge (arXiv 2310.20410 and its released code).
+"""FollowBench's rules for constraints that need no judge (arXiv 2310.20410 and its released code).
 
-The authors' readings are taken, peculiar ones too, so that numbers compare: a sentence is the text between
-``.``, ``!`` and ``?``; a rule says whether all constraints of a level are kept, not which.
+They follow the authors' code, peculiarities included, so that results are comparable: a sentence is the text
+between ``.``, ``!`` and ``?``; a rule says whether all constraints of a level are kept, not which.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def _marks(text: str) -> int:
 
 
 def _last(pattern: str) -> Callable[[str, str, int], bool]:
-    """The last match is the target."""
+    """Whether the last match is the target."""
     return lambda answer, target, level: re.findall(pattern, answer)[-1:] == [target]
 
 
 def _one_of(answer: str, target: str, level: int) -> bool:
-    # The target is a list as Python writes it; its strings are taken out, nothing is evaluated.
-    # A string without its end takes the rest: it is not a list then, and nothing is retried.
+    # The target is a Python list literal; its strings are extracted, nothing is evaluated.
+    # An unterminated string takes the rest, so that the search does not backtrack.
     strings = re.findall(
         r"'((?:[^'\\]|\\.)*+)(?:'|\\?\Z)|\"((?:[^\"\\]|\\.)*+)(?:\"|\\?\Z)", target, re.DOTALL
     )
@@ -50,7 +50,7 @@ def _one_of(answer: str, target: str, level: int) -> bool:
 
 
 def _steps(*checks: Callable[[str], bool]) -> Callable[[str, str, int], bool]:
-    """All checks up to the level."""
+    """Whether all checks up to the level pass."""
     return lambda answer, target, level: all(check(answer) for check in checks[:level])
 
 
@@ -112,7 +112,7 @@ def _table(answer: str, level: int) -> bool:
     parts = answer.split("\n\n")
     numbered = [part.lstrip() for part in parts]
     checks = (
-        # The fifth level's closing words are a paragraph of their own.
+        # The fifth level's closing words form a separate paragraph.
         len(parts) == (4 if level == 5 else 3),
         all(len(_sentences(part)) < 3 for part in parts[:3]),
         all(len(one.split()) > 20 for one in _sentences(answer)),
@@ -128,7 +128,7 @@ def _speech(answer: str, level: int) -> bool:
     points = [part for part in parts if any(f"{number}." in part for number in range(1, 6))]
     checks = (
         "**" in answer,
-        # What has no colon takes the rest of its line: nothing behind it there has one either.
+        # Without a colon the match takes the rest of the line, so that the search is linear.
         sum(map(bool, re.findall(r"\*\*\d.[^:\n]*+(:?)", answer))) == 5,
         all(len(part.split(".")) < 3 for part in points),
         all(10 <= len(part.split()) <= 15 for part in parts),
@@ -157,7 +157,7 @@ def _like_examples(answer: str, target: str) -> bool:
 
 
 def has_rule(kind: str, origin: str, example: int) -> bool:
-    """Whether a rule decides. ``kind``: type of the constraints; ``origin``: where the instruction comes from;
+    """Whether a rule decides. ``kind``: type of the constraints; ``origin``: source of the instruction;
     ``example``: its number."""
     return (
         kind == "example" or origin in _RULES or (kind == "format" and example in FORMAT_EXAMPLES)

@@ -1,10 +1,10 @@
-"""Results of other programs as a report of ``synth eval`` and the samples of its items.
+"""Results of other programs, converted to a report of ``synth eval`` and the samples of its items.
 
-Recognised by what a file holds: lm-evaluation-harness's results and samples (``--log_samples``), logs of
+Recognised by the content of a file: lm-evaluation-harness's results and samples (``--log_samples``), logs of
 Inspect (JSON and ``.eval``), AlpacaEval's annotations and leaderboards, FastChat's judgments of MT-Bench,
-and preferences as ``synth eval --judgments`` takes them. A suite is a task; what a file holds of several
-models or judges is a suite each; filters and metrics are figures. Values of an item that come several
-times (epochs, turns) count by their mean.
+and preferences in the format of ``synth eval --judgments``. A suite is a task; several models or judges in
+a file are separate suites; filters and metrics are figures. Repeated values of an item (epochs, turns)
+are averaged.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ READ = (
     "results and samples of lm-eval, logs of Inspect, annotations and leaderboards of alpaca_eval, "
     "FastChat's model_judgment"
 )
-_NORMAL = 1.959963984540054  # of a 95 % interval
-# A letter grade of Inspect: correct, incorrect, partial, no answer.
+_NORMAL = 1.959963984540054  # quantile for a 95 % interval
+# Inspect's letter grades: correct, incorrect, partial, no answer.
 _GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 
 Record = dict[str, Any]
 
 
 class ForeignResults(NamedTuple):
-    """``report``: of kind eval; ``samples``: as those of ``synth eval``, empty where the file has no items."""
+    """``report``: of kind eval; ``samples``: as those of ``synth eval``, empty if the file has no items."""
 
     report: dict[str, Any]
     samples: list[Record]
 
 
 class _Value(NamedTuple):
-    """A figure of an item; None where the program has no number. ``about`` goes into its sample."""
+    """A figure of an item; None if the program has no number. ``about`` is added to its sample."""
 
     suite: str
     item: str
@@ -51,14 +51,14 @@ class _Value(NamedTuple):
 
 
 def of(data: bytes, name: str, content: Callable[[str], bytes]) -> ForeignResults | None:
-    """What a file of another program holds; None where it is none that is read.
+    """The results in a file of another program; None if the format is not known.
 
     Args:
         data: the file's bytes, decompressed; name: its path.
-        content: reads a file beside it; raises OSError where there is none.
+        content: reads a file from the same directory; raises OSError if it is missing.
 
     Raises:
-        SynthError: it begins like such a file and goes on otherwise, or holds no result.
+        SynthError: it begins like such a file but is invalid, or has no results.
     """
     if is_zip(data):
         log = _unzipped(data, name)
@@ -114,7 +114,7 @@ def _parsed(lines: list[bytes], name: str) -> list[Any]:
 def _gathered(
     kind: str, values: Iterable[_Value], sections: dict[str, dict[str, Any]]
 ) -> ForeignResults:
-    """Values as a report and samples; ``sections`` hold what is known without them."""
+    """Values as a report and samples; ``sections``: filled in as far as known without them."""
     items: dict[tuple[str, str], Record] = {}
     by_item: dict[tuple[str, str], dict[str, list[float]]] = {}
     for one in values:
@@ -134,7 +134,7 @@ def _gathered(
             means[suite].setdefault(figure, []).append(mean)
     for suite, figures in means.items():
         section = sections[suite]
-        section["n"] = sum(held == suite for held, _ in by_item)
+        section["n"] = sum(of_suite == suite for of_suite, _ in by_item)
         section["per_item"] = {figure: figure for figure in figures}
         for figure, numbers in figures.items():
             section["figures"].setdefault(figure, math.fsum(numbers) / len(numbers))
@@ -150,7 +150,7 @@ def _interval(mean: float, error: float) -> list[float]:
 
 
 def _labels(base: str, parts: Sequence[tuple[str, str]]) -> list[str]:
-    """The suite of each (model, judge): the base alone, unless there are several of them."""
+    """The suite of each (model, judge): the base alone, unless there are several."""
     several = [len({part[place] for part in parts}) > 1 for place in (0, 1)]
     return [
         base + (f": {model}" if several[0] else "") + (f" by {judge}" if several[1] else "")
@@ -166,7 +166,7 @@ def _figure(metric: str, filtered: str) -> str:
 
 
 def _lm_eval(results: Record, name: str, content: Callable[[str], bytes]) -> ForeignResults:
-    """``results_DATE.json``, with the samples ``samples_TASK_DATE.jsonl`` beside it."""
+    """``results_DATE.json``, with the samples ``samples_TASK_DATE.jsonl`` in the same directory."""
     sections: dict[str, dict[str, Any]] = {}
     values: list[_Value] = []
     date = Path(name).name.removeprefix("results").removesuffix(".json")
@@ -217,7 +217,7 @@ def _lm_eval_samples(records: list[Record], name: str, task: str = "lm-eval") ->
 
 
 def _unzipped(data: bytes, name: str) -> Record | None:
-    """The log in a ``.eval`` archive: its header, and a member each for the samples."""
+    """The log in a ``.eval`` archive: its header, and one member per sample."""
     log: Record | None = None
     samples = []
     for member, content in zip_members(data, name):
@@ -251,7 +251,7 @@ def _inspect_values(log: Record, task: str) -> Iterator[_Value]:
         item = str(sample.get("id"))
         about = {"doc_hash": doc_hash(str(sample.get("input")), str(sample.get("target")))}
         for scorer in scorers:
-            # Of a sample that failed there is none.
+            # A failed sample has none.
             value = ((sample.get("scores") or {}).get(scorer) or {}).get("value")
             parts = value if isinstance(value, dict) else {"": value}
             for key, one in parts.items():
@@ -263,7 +263,7 @@ def _inspect_values(log: Record, task: str) -> Iterator[_Value]:
 
 
 def _preferences(records: list[Record], name: str) -> Iterator[_Value]:
-    """Annotations, whose items are known by their instruction, or judgments."""
+    """Annotations, whose items are identified by their instruction, or judgments."""
     judgments = list(map(agreement.as_judgment, records))
     parts = [(str(one["model"]), str(one["judge"])) for one in judgments]
     suites = _labels("alpaca_eval", parts)
@@ -277,7 +277,7 @@ def _preferences(records: list[Record], name: str) -> Iterator[_Value]:
 
 
 def _leaderboard(data: bytes) -> ForeignResults | None:
-    """A table of models: a suite each, with its numbers as figures."""
+    """A table of models: one suite per model, with its numbers as figures."""
     try:
         rows = list(csv.reader(data.decode().splitlines()))
     except (ValueError, csv.Error):
@@ -301,7 +301,7 @@ def _leaderboard(data: bytes) -> ForeignResults | None:
 
 
 def _grades(records: list[Record], name: str) -> Iterator[_Value]:
-    """Grades from 1 to 10; −1 could not be read."""
+    """Grades from 1 to 10, or −1 if unreadable."""
     parts = [(str(r["model"]), agreement.fastchat_judge(r)) for r in records]
     for record, suite, (_, judge) in zip(records, _labels("mt_bench", parts), parts, strict=True):
         score = record["score"]
@@ -311,7 +311,7 @@ def _grades(records: list[Record], name: str) -> Iterator[_Value]:
 
 
 def _winners(records: list[Record], name: str) -> Iterator[_Value]:
-    """The share of ``model_1``: 1 and 0 where both orders agree, else ½; none where one is an error."""
+    """The share of ``model_1``: 1 or 0 if both orders agree, else ½; None if one is an error."""
     parts = [(f"{r['model_1']} over {r['model_2']}", agreement.fastchat_judge(r)) for r in records]
     for record, suite, (_, judge) in zip(records, _labels("mt_bench", parts), parts, strict=True):
         first, second = record["g1_winner"], record["g2_winner"]
@@ -324,7 +324,7 @@ def _winners(records: list[Record], name: str) -> Iterator[_Value]:
         yield _Value(suite, str(record["question_id"]), "win_rate", share, about)
 
 
-# Fields that records of a program have; the kind of its suite; its values.
+# For each program: fields of its records, the kind of its suite, the function that yields its values.
 _RECORDS: tuple[tuple[set[str], str, Callable[[list[Record], str], Iterator[_Value]]], ...] = (
     ({"doc_id", "resps", "filtered_resps"}, "lm-eval", _lm_eval_samples),
     ({"question_id", "model_1", "model_2", "g1_winner", "g2_winner"}, "mt_bench", _winners),

@@ -1,6 +1,6 @@
-"""Reports of successive generations: which measures drift towards collapse, and which tails have moved.
+"""Reports of successive generations: measures that drift towards collapse, and tails that have moved.
 
-All of this is [ours]; what collapse does to the measures is Shumailov et al. 2024: tails go first, then variety.
+All of this is [ours]; the effects of collapse follow Shumailov et al. 2024: tails vanish first, then variety.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from synthtools.evaluate import differences
 from synthtools.measure.significance import corrected_by_holm
 
-# Measures by the end of their path: where collapse takes them (−1 lower, 1 higher), and whether they
-# depend on how much text there is.
+# Measures by the end of their path: their direction in a collapse (−1 lower, 1 higher), and whether they
+# depend on the amount of text.
 _MEASURES = (
     (r"vocabulary\.(types|ttr)|ngrams\.\d\.(distinct_share|perplexity)", -1, True),
     (r"effective_buckets|openings\.distinct_share|heaps\.beta", -1, True),
@@ -30,8 +30,8 @@ _MEASURES = (
     (r"ece|suites\..*perplexity\w*|valid\.[^.]+", 1, False),
 )
 _SIZES = r"(words|tokens|documents|texts|ngrams)"
-# Sizes of generations that are as good as equal, and the drift a generation, of the first one's value,
-# that is worth a warning.
+# The relative difference up to which sizes of generations count as equal, and the drift per generation,
+# relative to the first value, that is worth a warning.
 _EVEN, _DRIFT = 0.1, 0.01
 _ALPHA = 0.05
 _TAILS = (5, 95)
@@ -42,11 +42,11 @@ class Trend(TypedDict):
     """A measure by generation.
 
     Attributes:
-        collapse: where collapse would take it, ``lower`` or ``higher``; None where nobody knows.
-        slope: a generation (Theil and Sen), with its 95 % interval; drift: of the first value.
-        tau, p: Mann and Kendall's test, one-sided where ``collapse`` is known; p_holm: over all measures.
-        state: ``towards collapse``; ``slight`` where that is certain, but not that it is 1 % a generation;
-            ``trend`` where collapse has no direction; else ``none``.
+        collapse: its direction in a collapse, ``lower`` or ``higher``; None if unknown.
+        slope: per generation (Theil and Sen), with its 95 % interval; drift: relative to the first value.
+        tau, p: Mann and Kendall's test, one-sided if ``collapse`` is known; p_holm: over all measures.
+        state: ``towards collapse``; ``slight`` if that is significant, but perhaps below 1 % per generation;
+            ``trend`` if the direction in a collapse is unknown; else ``none``.
     """
 
     figure: str
@@ -62,8 +62,8 @@ class Trend(TypedDict):
 
 
 class Tail(TypedDict):
-    """A percentile over documents by generation; ``interval``: where the first generation's may lie and one
-    of the same distribution with it; ``left``: the first generation outside (from 0), and on which side."""
+    """A percentile over documents by generation; ``interval``: the range expected of a generation with the
+    first one's distribution; ``left``: the first generation outside (from 0); ``side``: above or below."""
 
     figure: str
     values: list[float]
@@ -74,7 +74,7 @@ class Tail(TypedDict):
 
 class Generations(TypedDict):
     """``warning``: the first generation in which a tail moved; ``left_out``: measures that depend on the
-    amount of text, which differs."""
+    amount of text, if that differs."""
 
     verdict: str
     warning: int | None
@@ -85,11 +85,11 @@ class Generations(TypedDict):
 
 
 def followed(reports: Sequence[dict[str, Any]], chosen: Sequence[str]) -> Generations:
-    """Trends and tails of generations, the first of which is what the others are measured against.
+    """Trends and tails of generations; the first is the baseline.
 
     Args:
-        chosen: parts of paths; measures without one of them are left out, others than the known ones
-            are tested in both directions.
+        chosen: parts of paths; measures without one of them are left out, those of unknown direction are
+            tested in both.
     """
     flat = [_canonical(report) for report in reports]
     shared = [path for path in flat[0] if all(path in one for one in flat)]
@@ -142,7 +142,7 @@ def followed(reports: Sequence[dict[str, Any]], chosen: Sequence[str]) -> Genera
 
 
 def _canonical(report: dict[str, Any]) -> dict[str, float]:
-    """The figures by path, the inputs called ``input 1``, ``input 2``: each generation has its own file."""
+    """The figures by path, with inputs called ``input 1``, ``input 2``, as each generation has another file."""
     made_by = report.get("made_by") or {}
     files = [*(made_by.get("arguments", {}).get("files") or ())]
     names = [str(name) for name in files or [one["name"] for one in made_by.get("inputs") or ()]]
@@ -155,7 +155,7 @@ def _canonical(report: dict[str, Any]) -> dict[str, float]:
 
 
 def _known(path: str) -> tuple[int, bool]:
-    # Spreads over documents: their tails are looked at.
+    # Distributions over documents: only their tails are tested.
     if "lengths." in path or "of_documents." in path:
         return 0, False
     for pattern, direction, sized in _MEASURES:
@@ -186,7 +186,7 @@ def _trend(path: str, values: list[float], direction: int) -> Trend:
 
 
 def _state(row: Trend) -> str:
-    """What a trend comes to: certain after Holm, and certainly of some size."""
+    """The state of a trend, from its corrected p and the end of its interval nearer to 0."""
     if row["p_holm"] >= _ALPHA:
         return NONE
     if row["collapse"] is None:
@@ -226,11 +226,12 @@ def _tails(
 def _interval(
     figures: dict[str, float], base: str, share: float, sizes: tuple[int, int], compared: int
 ) -> tuple[float, float]:
-    """Where a quantile of a second sample of the same distribution lies, at 95 % for all that is compared.
+    """A 95 % interval, simultaneous over all comparisons, for a quantile of a second sample from the same
+    distribution.
 
-    How many of the first sample lie below it is beta-binomial, whatever the distribution. Between the
-    percentiles of the report quantiles are taken to be straight over levels or over normal scores, whichever
-    is wider; an end may be infinite.
+    The number of the first sample's values below it is beta-binomial, for any distribution. Between the
+    percentiles of the report, quantiles are interpolated linearly over levels or over normal scores, whichever
+    gives the wider interval; an end may be infinite.
 
     Args:
         sizes: of the first sample, and of the smallest other.
@@ -252,7 +253,7 @@ def _interval(
 
 
 def _points(figures: dict[str, float], base: str) -> Iterator[tuple[float, float]]:
-    """Levels and quantiles of a distribution, growing."""
+    """Levels and quantiles of a distribution, in increasing order."""
     yield 0.0, figures[f"{base}min"]
     for level in (1, 5, 10, 25, 50, 75, 90, 95, 99):
         if f"{base}percentiles.{level}" in figures:

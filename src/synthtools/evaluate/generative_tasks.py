@@ -1,4 +1,4 @@
-"""Suites of generated answers: exact match of the answer in a text, and code that is run."""
+"""Suites of generated answers: exact match of the extracted answer, and code that is run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from synthtools.lm.generation import ERROR, Answer, Prompt, SamplingSettings
 
 def files(name: str, options: EvaluationOptions) -> list[str]:
     """The files of a task. Raises UsageError: it would run code without permission, or examples are requested
-    for it. Raises SynthError: it would run code, which this machine cannot confine."""
+    for it. Raises SynthError: this machine cannot confine the code that it would run."""
     task = choices.task_of(name, options)
     if task.kind == "code":
         if not options.allow_code_execution:
@@ -42,7 +42,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
 
     Returns:
         The section: figures ``exact_match`` (and ``exact_match_loose``) or ``pass_at_1``;
-        ``unanswered``, items that could not be answered, which count as wrong.
+        ``unanswered``: items that could not be answered, which count as wrong.
     """
     options = evaluator.options
     task = choices.task_of(name, options)
@@ -103,7 +103,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
 
 
 def extracted(text: str, patterns: Sequence[str]) -> str | None:
-    """The answer in what a model wrote: the last match of the first expression that has any."""
+    """The answer in a model's text: the last match of the first expression with a match."""
     for pattern in patterns:
         matches = re.findall(pattern, text)
         if matches:
@@ -113,8 +113,8 @@ def extracted(text: str, patterns: Sequence[str]) -> str | None:
 
 
 def same(answer: str | None, gold: Any) -> bool:
-    """Whether an answer is the right one: as a number where both are numbers, else as text without
-    regard to case and blanks."""
+    """Whether an answer is right: compared as numbers if both are, else as text, ignoring case and surrounding
+    white space."""
     if answer is None:
         return False
     left, right = _number(answer), _number(str(gold))

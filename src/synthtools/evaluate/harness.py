@@ -1,8 +1,7 @@
 """Tasks of lm-evaluation-harness, run on our backends.
 
-The harness makes the requests and the metrics; ``HarnessModel`` answers them with the model that all
-suites share. Of multiple-choice tasks the samples give calibration, too. ``task_data`` says where a task's items
-lie on disk.
+The harness makes the requests and computes the metrics; ``HarnessModel`` answers with the model that all suites
+share. For multiple-choice tasks, calibration is computed from the samples. ``task_data`` finds a task's items on disk.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ PREFIX = "lm-eval:"
 
 
 def files(name: str, options: EvaluationOptions | None) -> list[str]:
-    """None: the harness reads its own. Raises SynthError: the harness is not installed."""
+    """No files: the harness reads its own. Raises SynthError: the harness is not installed."""
     if find_spec("lm_eval") is None:
         raise SynthError(f"{name} needs lm-evaluation-harness: pip install 'synthtools[eval]'")
     if options is not None and options.shard is not None:
@@ -49,11 +48,11 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         name: ``lm-eval:TASK``.
 
     Returns:
-        The section: the harness's metrics as figures (``acc``, ``acc_norm``, …, with the task's name
-        before them in a group), and of multiple choice our calibration.
+        The section: the harness's metrics as figures (``acc``, ``acc_norm``, …, prefixed with the task's name
+        in a group), and our calibration for multiple choice.
 
     Raises:
-        SynthError: the harness is not installed, knows no such task, or cannot have its data.
+        SynthError: the harness is not installed, does not know the task, or cannot load its data.
     """
     task = name.removeprefix(PREFIX)
     options = evaluator.options
@@ -79,7 +78,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
             )
         except SynthError:
             raise
-        except Exception as error:  # the harness and its data sets raise what they like
+        except Exception as error:  # the harness and its data sets may raise anything
             line = (str(error).splitlines() or [""])[0]
             raise SynthError(
                 f"suite {name}: lm-evaluation-harness could not run it ({type(error).__name__}: "
@@ -153,7 +152,7 @@ def calm() -> Iterator[None]:
 
 @contextmanager
 def _switched_on(*names: str) -> Iterator[None]:
-    """Variables of the environment set to 1 while the context lasts."""
+    """Sets environment variables to 1 within the context."""
     before = {name: os.environ.get(name) for name in names}
     os.environ |= dict.fromkeys(names, "1")
     try:
@@ -178,7 +177,7 @@ def _sampling(options: dict[str, Any]) -> SamplingSettings:
 
 
 def harness_model(evaluator: Evaluator) -> LM:
-    """Our model as the harness takes one."""
+    """Our model with the interface of the harness."""
     from lm_eval.api.model import LM
 
     class HarnessModel(LM):
@@ -227,18 +226,17 @@ _SPLITS = ("test_split", "validation_split", "training_split")
 
 
 def task_data(name: str, folder: str | None) -> list[str]:
-    """The files of the split that a task is evaluated on, or of all tasks of a group or tag.
-
-    Files that the task names itself (``data_files``), else those of the cache of Hugging Face's datasets.
+    """The files of the split that a task is evaluated on, or of all tasks of a group or tag: those that the task
+    names (``data_files``), else those in the cache of Hugging Face's datasets.
 
     Args:
         name: ``lm-eval:TASK``; folder: of task definitions (YAML), None for the installed ones.
 
     Raises:
-        SynthError: the harness is not installed, knows no such task, or its data is not on disk.
+        SynthError: the harness is not installed or does not know the task, or the data is not on disk.
     """
     files(name, None)
-    # What the libraries read when they are imported: no network.
+    # The libraries read these when they are imported: no network.
     with calm(), _switched_on("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         from lm_eval.tasks import TaskManager
 
@@ -272,12 +270,14 @@ def _of(name: str, config: dict[str, Any]) -> list[str]:
     if named is not None:
         of_split = named.get(split, []) if isinstance(named, dict) else named
         patterns = [of_split] if isinstance(of_split, str) else of_split
-        there = [sorted(glob.glob(os.path.join(given.get("data_dir") or "", p))) for p in patterns]
-        for pattern, paths in zip(patterns, there, strict=True):
+        existing = [
+            sorted(glob.glob(os.path.join(given.get("data_dir") or "", p))) for p in patterns
+        ]
+        for pattern, paths in zip(patterns, existing, strict=True):
             if not paths and "://" not in pattern:
                 raise SynthError(f"{name}: its data is not there: {pattern}")
-        if all(there) and there:
-            return [path for paths in there for path in paths]
+        if all(existing) and existing:
+            return [path for paths in existing for path in paths]
     try:
         import datasets
 
@@ -285,7 +285,7 @@ def _of(name: str, config: dict[str, Any]) -> list[str]:
         path, part = config["dataset_path"], config.get("dataset_name")
         loaded = datasets.load_dataset(path, part, split=split, **given)
         return [one["filename"] for one in loaded.cache_files]
-    except Exception as error:  # data sets raise what they like
+    except Exception as error:  # data sets may raise anything
         raise SynthError(
             f"{name}: its data ({config['dataset_path']}, split {split}) is not on disk: load it once "
             "with the network, or name a file of its items"

@@ -1,11 +1,11 @@
-"""IFEval (arXiv 2311.07911): 25 verifiable instructions (table 1), checked by rules, each a function of the answer.
+"""IFEval (arXiv 2311.07911): 25 verifiable instructions (table 1), each checked by a function of the answer.
 
-Where a wording leaves room, the published checker's reading is taken, so that numbers compare. It counts with
-NLTK (Punkt for sentences) and langdetect; sentences and words are counted here by rules that decide as those do on
-English text, languages are those of ``text.languages``.
+Ambiguous wordings are read as in the published checker, so that results are comparable. It counts with NLTK (Punkt for
+sentences) and langdetect; here, sentences and words are counted by rules that agree with those on English text, and
+languages are detected by ``text.languages``.
 
-An instruction is followed strictly by the answer as it is, or loosely if one of eight readings of it does so.
-Of both: the share of prompts all of whose instructions are followed, and the share of instructions.
+An answer follows an instruction strictly as it is, or loosely if one of its eight variants does. The figures for
+both: the share of prompts with all instructions followed, and the share of instructions followed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import Evaluator
 from synthtools.text.languages import language_of
 
-# A period after these ends no sentence, unless a word follows that often begins one.
+# A period after these does not end a sentence, unless a word follows that often begins one.
 _ABBREVIATIONS_TEXT = (
     "mr mrs ms messrs dr prof sr jr st gen col maj lt adm sen rep reps "
     "jan feb aug sep sept oct nov dec tues wed fri "
@@ -30,7 +30,7 @@ _ABBREVIATIONS_TEXT = (
     "ave ft yr vs mg chg "
 )
 _ABBREVIATIONS = frozenset(_ABBREVIATIONS_TEXT.split())
-# Letters with periods between them (U.S, p.m, Ph.D); Punkt's English model knows no e.g. and i.e.
+# Letters with periods between them (U.S, p.m, Ph.D); Punkt's English model does not know e.g. and i.e.
 _LETTERS = re.compile(r"(?:[a-z]\.)+[a-z]|ph\.d")
 _STARTERS_TEXT = (
     "the a an in on at for from with by as and but or so if when while after before since because "
@@ -41,16 +41,16 @@ _STARTERS_TEXT = (
 _STARTERS = frozenset(_STARTERS_TEXT.split())
 _CLOSING = re.compile(r"[\"')\]}]*")
 _STOP = re.compile(r"[.?!]+")
-# No common first word, abbreviation or number is longer [ours]: so far is looked around a period.
+# Characters inspected around a period; no common first word, abbreviation or number is longer [ours].
 _LONGEST = 200
 _NEXT = re.compile(rf"[\s\"'(\[{{“‘*_]*+(\S{{1,{_LONGEST}}})")
 _OPENING = frozenset(";:@*({[")
 
 
 def sentences(text: str) -> int:
-    """Sentences of a text. A sentence ends with ``.``, ``?`` or ``!`` before a blank, a closing mark or an
-    opening one. A period ends none after an abbreviation, an initial or an ellipsis unless a common first word
-    follows, none in a number, and none after a number that a small letter follows."""
+    """The number of sentences. A sentence ends with ``.``, ``?`` or ``!`` before white space, a closing mark or an
+    opening one. A period does not end it after an abbreviation, an initial or an ellipsis unless a common first
+    word follows, within a number, or between a number and a lower-case letter."""
     text = text.rstrip()
     if not text:
         return 0
@@ -87,7 +87,7 @@ def _ends(text: str, start: int, end: int) -> bool:
 
 
 def words(text: str) -> int:
-    """Words of a text: runs of letters, digits and underscores."""
+    """The number of words: runs of letters, digits and underscores."""
     return len(re.findall(r"\w+", text))
 
 
@@ -97,14 +97,14 @@ _JOINED = frozenset(("CANNOT", "GIMME", "GONNA", "GOTTA", "LEMME", "WANNA"))
 
 
 def capital_words(text: str) -> int:
-    """Words without a small letter and with a capital, as the Penn Treebank's conventions cut them:
-    ``DON'T`` and ``CANNOT`` are two, ``A-B`` is one."""
+    """The number of words with a capital and no lower-case letter, tokenised as in the Penn Treebank: ``DON'T``
+    and ``CANNOT`` are two, ``A-B`` is one."""
     count = 0
     for word in _BETWEEN.split(text):
         if word.isupper():
             count += 1 + bool(_CLITIC.search(word)) + (word.strip(".'") in _JOINED)
         else:
-            # NASA's: the part before the clitic is a word of its own.
+            # NASA's: the part before the clitic is a separate word.
             bare = re.sub(r"'(?:s|m|d|ll|re|ve)$", "", word)
             count += bare != word and bare.isupper()
     return count
@@ -128,7 +128,7 @@ def _paragraphs(answer: str, num_paragraphs: int) -> bool:
 
 def _first_word(answer: str, num_paragraphs: int, nth_paragraph: int, first_word: str) -> bool:
     parts = [part.strip() for part in answer.split("\n\n")]
-    # Empty ones count for the place but not for the number.
+    # Empty ones count for the position but not for the number.
     number = sum(map(bool, parts))
     if number != num_paragraphs or nth_paragraph > number or not parts[nth_paragraph - 1]:
         return False
@@ -137,7 +137,7 @@ def _first_word(answer: str, num_paragraphs: int, nth_paragraph: int, first_word
 
 
 def _placeholders(answer: str, num_placeholders: int) -> bool:
-    # An open bracket takes the rest of its line: none behind it on that line can be closed either.
+    # An unclosed bracket takes the rest of its line, so that the search is linear.
     return sum(map(bool, re.findall(r"\[[^\]\n]*+(\]?)", answer))) >= num_placeholders
 
 
@@ -189,7 +189,7 @@ def _english(answer: str) -> bool:
     return language_of(answer) in ("en", None)
 
 
-# Each a function of the answer and the instruction's own arguments, which come by name.
+# Each is a function of the answer and of the instruction's arguments, passed by name.
 RULES: dict[str, Callable[..., bool]] = {
     "keywords:existence": lambda a, keywords: all(_occurrences(word, a) for word in keywords),
     "keywords:frequency": lambda a, keyword, frequency, relation: _compared(
@@ -198,7 +198,7 @@ RULES: dict[str, Callable[..., bool]] = {
     "keywords:forbidden_words": lambda a, forbidden_words: (
         not any(re.search(rf"\b{re.escape(word)}\b", a, re.IGNORECASE) for word in forbidden_words)
     ),
-    # The published checker puts a letter of chance in the place of #, ! and the like.
+    # The published checker replaces #, ! and the like by a random letter.
     "keywords:letter_frequency": lambda a, letter, let_frequency, let_relation: _compared(
         a.lower().count(letter.strip().lower()), let_relation, let_frequency
     ),
@@ -241,8 +241,8 @@ RULES: dict[str, Callable[..., bool]] = {
 
 
 def loosened(answer: str) -> list[str]:
-    """An answer, and what is left of it without its first line, its last, or both, and without the
-    asterisks of each: the loose reading (section 2.2)."""
+    """The variants of the loose reading (section 2.2): the answer, without its first line, its last, or both, each
+    with and without asterisks."""
     lines = answer.split("\n")
     cut = [answer] + ["\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1])]
     return [*cut, *(part.replace("*", "") for part in cut)]
@@ -254,11 +254,11 @@ def followed(
     """Which of its instructions an answer follows; an empty one follows none.
 
     Args:
-        arguments: of each instruction, for its rule; those that are None are left out.
-        loose: one of the ``loosened`` readings will do.
+        arguments: of the rule of each instruction; None values are left out.
+        loose: one of the ``loosened`` variants suffices.
 
     Raises:
-        KeyError: an unknown instruction; TypeError, ValueError: arguments that do not fit it.
+        KeyError: an unknown instruction; TypeError, ValueError: its arguments are wrong.
     """
     readings = [one for one in (loosened(answer) if loose else [answer]) if one.strip()]
     verdicts = []
@@ -301,9 +301,9 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """Checks the answers.
 
     Returns:
-        The section: accuracies strict and loose, of prompts and of instructions; ``models``, each with
-        its figures and the accuracy of each kind of instruction (``kinds``); ``dropped``, prompts
-        without an answer of every model.
+        The section: strict and loose accuracies, of prompts and of instructions; ``models``, each with
+        its figures and the accuracy of each kind of instruction (``kinds``); ``dropped``: prompts that
+        not all models answered.
     """
     prompts = list(DATA.records(evaluator))
     questions = [answers.Item(str(p["id"]), (p["prompt"],), p.get("key")) for p in prompts]

@@ -1,13 +1,13 @@
-"""A judge: any model that is asked for verdicts, with an account of every one.
+"""A judge: a model that is asked for verdicts, all of which are accounted for.
 
-A text under judgement cannot pose as an instruction: it is between marks with a code of six
-letters, drawn for each question from (seed, question) and absent from its texts; a verdict counts only
-behind that code. Ratings or orders inside a text are left as they are.
+A text under judgement cannot pose as an instruction: it is enclosed in tags with a code of six letters, drawn
+for each question from (seed, question) and absent from its texts; only a verdict after that code counts. Ratings or
+orders inside a text are not changed.
 
-A reply without a verdict is asked for again, with another code and a reminder, so that a judge without
-randomness can answer otherwise, too [ours]. Where the engine can constrain the reply, the last one is the
-verdict alone, so that it can be read. What cannot be read after that is unreadable; what does not come at
-all (too long for the judge, refused by its server) has failed. Both are counted.
+If a reply has no verdict, the question is repeated with another code and a reminder, so that a deterministic judge
+can reply differently, too [ours]. If the engine supports constrained generation, the last reply is constrained to the
+verdict. Questions without a verdict after that are unreadable; those without a reply (too long for the judge,
+refused by its server) have failed. Both are counted.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from synthtools.evaluate.judge_prompts import AGAIN, ALONE, JudgePrompt
 if TYPE_CHECKING:
     from synthtools.lm.generation import Answer, Generator, Prompt, SamplingSettings
 
-# Without vowels no word comes out, without I, O and their like nothing is misread.
+# Without vowels there are no words, without I, O and the like no misreadings.
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 _CODE_LENGTH = 6
 
 
 @dataclass(frozen=True)
 class VerdictForm:
-    """How verdicts of one kind are read, written alone, and averaged.
+    """How verdicts of one kind are parsed, constrained and averaged.
 
     Attributes:
-        read: the line behind the code, without markup → the verdict; None where it is none.
+        read: the line after the code, without markup → the verdict; None if it is not one.
         regex: of a verdict alone.
-        numbers: a verdict → the numbers in it; of_numbers: the means of several judges' → the verdict.
+        numbers: a verdict → its numbers; of_numbers: the means of several judges' numbers → the verdict.
     """
 
     read: Callable[[str], Any]
@@ -48,7 +48,7 @@ class VerdictForm:
 
 @dataclass
 class FailureCounts:
-    """Why things failed, counted: reasons that differ in numbers alone are one, in the words of the first."""
+    """Counts of reasons for failure; reasons that differ only in numbers are counted as the first of them."""
 
     _kinds: dict[str, tuple[str, int]] = field(default_factory=dict)
 
@@ -59,7 +59,7 @@ class FailureCounts:
         self._kinds[kind] = first, count + 1
 
     def total(self) -> int:
-        """How many there were."""
+        """The number of failures."""
         return sum(count for _, count in self._kinds.values())
 
     def table(self) -> dict[str, int]:
@@ -70,12 +70,10 @@ class FailureCounts:
 def ask(
     generator: Generator, prompts: Sequence[Prompt], on_failure: Callable[[str], None]
 ) -> list[Answer]:
-    """Answers in the order of the prompts; one that did not come has an ``error``.
+    """Answers in the order of the prompts; failed ones have an ``error``.
 
-    If the engine goes away, the answers so far are kept and the rest have its reason.
-
-    Args:
-        on_failure: called with the reason why the engine is gone.
+    If the engine fails, the answers so far are kept, the others have its error, and ``on_failure`` is called
+    with it.
     """
     from synthtools.lm.generation import failed
 
@@ -91,11 +89,11 @@ def ask(
 
 
 class Question(NamedTuple):
-    """What a judge is asked.
+    """A question to a judge.
 
     Attributes:
-        key: identity that its code belongs to.
-        parts: what fills the places of the prompt: the texts under judgement, and numbers.
+        key: identity, from which its code is drawn.
+        parts: values of the prompt's placeholders: the texts under judgement, and numbers.
         form: of its verdict.
     """
 
@@ -109,10 +107,10 @@ class Verdict(NamedTuple):
     """A judge's verdict.
 
     Attributes:
-        value: None where there is none, for the reason in ``problem``.
+        value: None if there is none, for the reason in ``problem``.
         reply: the last one; tries: how often the judge was asked.
         asked: the last wording of the question; prompt: its name and version.
-        votes: of a panel, each judge's verdict; a value needs all of them.
+        votes: the verdicts of a panel's judges; without one of them there is no value.
     """
 
     value: Any
@@ -125,8 +123,8 @@ class Verdict(NamedTuple):
 
 
 def code_of(seed: int, key: str, attempt: int, texts: Sequence[str]) -> str:
-    """Six letters that none of the texts contains, in any case."""
-    held = "\n".join(texts).upper()
+    """Six letters that do not occur in the texts, in either case."""
+    taken = "\n".join(texts).upper()
     salt = (seed % (1 << 64)).to_bytes(8, "little")
     for number in range(1 << 20):
         name = f"{key}\0{attempt}\0{number}".encode("utf-8", "surrogatepass")
@@ -135,13 +133,13 @@ def code_of(seed: int, key: str, attempt: int, texts: Sequence[str]) -> str:
         for _ in range(_CODE_LENGTH):
             value, letter = divmod(value, len(_LETTERS))
             code += _LETTERS[letter]
-        if code not in held:
+        if code not in taken:
             return code
-    raise AssertionError("no code is free")  # a text would have to hold a million of them
+    raise AssertionError("no code is free")  # the texts would have to contain a million of them
 
 
 def filled(question: Question, code: str, again: bool, alone: bool = False) -> str:
-    """The words of a question; ``alone``: asks for the verdict without reasons."""
+    """The wording of a question; ``alone``: asks for the verdict without reasons."""
     texts = question.prompt.texts
 
     def put(match: re.Match[str]) -> str:
@@ -151,14 +149,14 @@ def filled(question: Question, code: str, again: bool, alone: bool = False) -> s
         part = question.parts[name]
         return f"<{code} {name}>\n{part}\n</{code} {name}>" if name in texts else part
 
-    # One pass: braces inside a text are not filled.
+    # In one pass, so that braces inside a text are not filled.
     words = re.sub(r"\{([^{}]+)\}", put, question.prompt.words)
     more = ALONE if alone else AGAIN if again else ""
     return f"{words}\n\n{more.format(code=code)}" if more else words
 
 
 def rating(low: int, high: int) -> VerdictForm:
-    """A number from low to high, alone or as one of ``high`` (7/10, 7 out of 10)."""
+    """A number from low to high, alone or out of ``high`` (7/10, 7 out of 10)."""
 
     def read(line: str) -> float | None:
         match = re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?)(?:\s*(?:/|out of)\s*{high})?", line, re.I)
@@ -170,7 +168,7 @@ def rating(low: int, high: int) -> VerdictForm:
 
 
 def yes_no(count: int) -> VerdictForm:
-    """So many times yes or no, no more and no fewer; of several judges more than half say yes."""
+    """Exactly ``count`` times yes or no; for several judges, yes if more than half of them say so."""
 
     def read(line: str) -> list[bool] | None:
         words = [word.upper() for word in re.split(r"[\s,;.]+", line) if word]
@@ -186,7 +184,7 @@ def yes_no(count: int) -> VerdictForm:
 
 
 _CHOICES = {"A": 1.0, "B": 0.0, "TIE": 0.5}
-# A, B or TIE; of several judges what more of them take, ties aside.
+# A, B or TIE; for several judges, the majority's choice, ties aside.
 CHOICE = VerdictForm(
     lambda line: line.upper() if line.upper() in _CHOICES else None,
     "(A|B|TIE)",
@@ -216,7 +214,7 @@ def verdict_of(reply: str, code: str, form: VerdictForm) -> Any:
 
 
 def _bare(line: str) -> str:
-    """A line without what markup puts around its words; signs and points that belong to numbers stay."""
+    """A line without markup around its words; signs and decimal points of numbers are kept."""
     words = re.sub(r"[*_`\[\]()<>\"'“”‘’]", " ", line).split()
     return " ".join(words).lstrip(" :：=").rstrip(" .!。")
 
@@ -227,8 +225,8 @@ class Judge:
 
     Attributes:
         seed: of the codes.
-        on_failure: called when the model goes away.
-        guided: its sampling, where the last reply to a question is kept to the form of a verdict.
+        on_failure: called when the model becomes unavailable.
+        guided: sampling settings for constraining the last reply to the form of a verdict; None: do not.
     """
 
     generator: Generator
@@ -266,7 +264,7 @@ class Judge:
             replies = self._replies(prompts, forms)
             for (place, question, code, words), reply in zip(asked, replies, strict=True):
                 if reply.error is not None and place in verdicts:
-                    # The reminder made it too long, or the model is gone: its first reply counts.
+                    # The reminder made it too long, or the model failed: the earlier reply counts.
                     verdicts[place] = verdicts[place]._replace(tries=tries)
                     self._unreadable += 1
                     continue
@@ -293,7 +291,7 @@ class Judge:
         return [verdicts[place] for place in range(len(questions))]
 
     def _replies(self, prompts: list[Prompt], forms: list[str | None]) -> list[Answer]:
-        """Answers, each kept to its regular expression where it has one."""
+        """Answers, each constrained to its regular expression, if it has one."""
         replies: dict[int, Answer] = {}
         for form in dict.fromkeys(forms):
             if self.guided is not None:
@@ -309,14 +307,13 @@ class Judge:
         return self.generator.name
 
     def by_judge(self, verdicts: Sequence[Verdict]) -> dict[str, Sequence[Verdict]]:
-        """Verdicts by who gave them."""
+        """Verdicts by judge."""
         return {self.name: verdicts}
 
     def account(self) -> dict[str, Any]:
-        """The judge's part of the report: ``questions`` asked, of them ``unreadable`` after all
-        ``retries`` and ``failed`` by reason; ``asked_again``, times that a reply could not be read and
-        the question was put once more; ``alone``, verdicts given without a reason, kept to their form;
-        ``prompts``, name and version."""
+        """The judge's part of the report: ``questions`` asked, of them ``unreadable`` after all ``retries``, and
+        ``failed`` by reason; ``asked_again``: how often a question was repeated after an unreadable reply;
+        ``alone``: verdicts from replies constrained to their form; ``prompts``: name and version."""
         return {
             "model": self.name,
             "description": self.generator.description,
@@ -332,6 +329,6 @@ class Judge:
 
 
 def verdict_fields(verdict: Verdict) -> dict[str, Any]:
-    """What a sample keeps of a verdict."""
+    """The fields of a sample about a verdict."""
     fields = {"judgment": verdict.reply, "tries": verdict.tries, "problem": verdict.problem}
     return fields | ({"votes": [vote.value for vote in verdict.votes]} if verdict.votes else {})

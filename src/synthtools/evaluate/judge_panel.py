@@ -1,4 +1,4 @@
-"""Several judges of the same answers, each of which is asked everything."""
+"""Several judges of the same answers; each is asked all questions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from synthtools.evaluate.judge import Judge, Question, Verdict
 
 @dataclass
 class JudgePanel:
-    """Several judges as one: each is asked all questions, and a verdict is the mean of theirs. Where one of
-    them gives none, there is none: the panel is the same for all answers."""
+    """Several judges as one: each is asked all questions, and a verdict is the mean of theirs. Without one of
+    their verdicts there is none, so that the panel is the same for all answers."""
 
     judges: Sequence[Judge]
     _scores: dict[str, dict[tuple[str, int], float]] = field(default_factory=dict)
@@ -57,22 +57,22 @@ class JudgePanel:
         return dict(zip(names, votes, strict=False))
 
     def account(self) -> dict[str, Any]:
-        """The panel's part of the report: each judge's account, means and agreement (see
-        ``panel_of``; of a choice 1 is A and 0 is B, of a constraint 1 is kept)."""
+        """The panel's part of the report: each judge's account, means and agreement (see ``panel_of``;
+        for a choice, 1 is A and 0 is B; for a constraint, 1 is kept)."""
         _, panel = panel_of(self._scores)
         accounts = [judge.account() for judge in self.judges]
         return {"model": self.name, "panel": panel if self._scores else None, "judges": accounts}
 
 
 def panel_of(scores: Mapping[str, Mapping[Any, float]]) -> tuple[dict[Any, float], dict[str, Any]]:
-    """The mean of several judges, of what all of them judged.
+    """The mean scores of several judges for the units that all of them judged.
 
     Args:
-        scores: by judge, of each unit.
+        scores: by judge and unit.
 
     Returns:
-        The means by unit; and ``judges`` (n, mean of each), ``n``, ``left_out`` (units that one of
-        them did not judge), Krippendorff's ``alpha`` of all, and of each two (``between``).
+        The means by unit; and ``judges`` (n, mean of each), ``n``, ``left_out`` (units that not all of
+        them judged), Krippendorff's ``alpha`` of all, and of each pair (``between``).
     """
     units = dict.fromkeys(unit for table in scores.values() for unit in table)
     whole = [unit for unit in units if all(unit in table for table in scores.values())]
@@ -97,10 +97,10 @@ def krippendorff(units: Iterable[Sequence[float]] | np.ndarray) -> float | None:
     """Krippendorff's α with the interval metric (2011): 1 − observed/expected disagreement.
 
     Args:
-        units: the values that judges gave each unit; units of fewer than two do not count.
+        units: the judges' values for each unit; units with fewer than two are ignored.
 
     Returns:
-        1 where all agree, 0 by chance; None where there is nothing to agree on or all values are equal.
+        1 if all agree, 0 at chance; None if no unit counts or all values are equal.
     """
     pairable = [np.array(values, np.float64) for values in units if len(values) > 1]
     if not pairable:

@@ -1,9 +1,8 @@
-"""What judges are asked. The words are ours; a change of them makes other numbers, so each prompt has a
-version, and a test knows the words of each version.
+"""The judges' prompts. The wording is ours; any change of it changes results, so each prompt has a version, and a
+test records the wording of each version.
 
-``{name}`` in braces is filled in: a text under judgement between marks of its own, a number, or the
-code. Each question has a code of its own that occurs in none of its texts, so that no text can close
-its marks or hold a verdict.
+``{name}`` in braces is a placeholder: for a text under judgement between tags, a number, or the code. Each question
+has a code that does not occur in its texts, so that no text can close its tags or contain a verdict.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ _NUMBER = """Explain in a few sentences, then end with a line of its own: {code}
 
 @dataclass(frozen=True)
 class JudgePrompt:
-    """A question to a judge: words with places to fill in, of which ``texts`` hold texts under judgement;
-    ``low``, ``high``: of a rating, where it asks for one."""
+    """A prompt with placeholders; ``texts``: those for texts under judgement; ``low``, ``high``: of the rating, if
+    it asks for one."""
 
     name: str
     version: int

@@ -1,4 +1,4 @@
-"""Log-likelihoods of endings after prompts, the way lm-evaluation-harness cuts them into tokens."""
+"""Log-likelihoods of endings after prompts, tokenised as in lm-evaluation-harness."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from synthtools.lm.prefetch import gathered, overlapped
 from synthtools.lm.scorer import NO_PROMPT, LanguageModel, Tokenised
 from synthtools.lm.scores import ScoreRequest, Scores
 
-# So many of the most probable tokens a server of vLLM gives by default.
+# The number of most probable tokens that a vLLM server returns by default.
 CANDIDATES = 20
 
 
@@ -28,8 +28,8 @@ class Likelihoods(NamedTuple):
 
     Attributes:
         logprobs: float64 [endings], ln P(ending | prompt) in nats.
-        tokens: int64 [endings], tokens of each.
-        cut: tokens of the prompt that the context did not hold (its beginning), of the longest.
+        tokens: int64 [endings], number of tokens.
+        cut: tokens cut from the beginning of the prompt to fit the context, at most.
     """
 
     logprobs: np.ndarray
@@ -43,9 +43,9 @@ class _Cut(NamedTuple):
 
 
 def likelihoods(model: LanguageModel, items: Iterable[Continuations]) -> Iterator[Likelihoods]:
-    """Scores endings; items in order, reading, tokenising and the model side by side. A prompt that does not
-    fit into the context loses its beginning, as in the harness. Where all endings of an item are one token
-    after one prompt, one pass serves them all."""
+    """Scores endings, items in order; reading, tokenising and scoring overlap. A prompt that does not fit into the
+    context loses its beginning, as in the harness. If all endings of an item are one token after the same
+    prompt, one pass scores them all."""
 
     def tokenise(run: list[Continuations]) -> list[_Cut]:
         pairs = [pair for item in run for pair in zip(item.prompts, item.endings, strict=True)]
@@ -68,11 +68,10 @@ def likelihoods(model: LanguageModel, items: Iterable[Continuations]) -> Iterato
 
 
 def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[Tokenised]:
-    """Prompt and ending as tokens, as lm-evaluation-harness cuts them for causal models: the prompt alone,
-    then what the whole has beyond as many tokens. Where a token of the whole crosses the edge, part
-    of the ending is therefore scored with it left out, or with tokens that the whole does not have before
-    it. Blanks at the prompt's end belong to the ending; if nothing precedes it, begin-of-text
-    (or end-of-text) does."""
+    """Prompt and ending as tokens, split as in lm-evaluation-harness for causal models: the tokens of the prompt
+    alone, then those of the whole text beyond as many. If a token of the whole crosses the boundary, part of the
+    ending is left out or scored after other tokens than in the whole. White space at the prompt's end belongs to
+    the ending; an ending without a prompt follows begin-of-text (or end-of-text)."""
     moved = []
     for prompt, ending in pairs:
         bare = prompt.rstrip()
@@ -87,7 +86,7 @@ def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[To
     ]
     for place, (_, ending) in enumerate(moved):
         if ending and not len(texts[place].ids):
-            # Nothing is left of it (the harness refuses such a pair): encoded apart, or it would cost nothing.
+            # Nothing is left of it (the harness refuses such a pair): encode it alone, or it would have no loss.
             texts[place] = texts[place]._replace(ids=model.tokenizer.encode([ending])[0])
     return texts
 
@@ -96,12 +95,12 @@ def _nothing_before(model: LanguageModel) -> np.ndarray:
     tokenizer = model.tokenizer
     first = tokenizer.eos_id if tokenizer.bos_id is None else tokenizer.bos_id
     if model.description["begin_of_text"] or first is None:
-        return NO_PROMPT  # the model puts it there, or there is none
+        return NO_PROMPT  # the model adds it, or there is none
     return np.array([first], np.int32)
 
 
 def fitting(text: Tokenised, capacity: int) -> Tokenised:
-    """The text with as much of its prompt's end as the context holds."""
+    """The text with as much of the end of its prompt as fits into the context."""
     room = capacity - len(text.ids)
     if room < 1 or len(text.prompt) <= room:
         return text  # an ending longer than the context goes through windows
@@ -121,7 +120,7 @@ def _scored(model: LanguageModel, cuts: list[_Cut]) -> Iterator[Likelihoods]:
             ids, values = top.candidates.ids[0].tolist(), top.candidates.logprobs[0].tolist()
             known |= zip(ids, values, strict=True)
         logprobs[index][:] = [known.get(int(text.ids[0]), np.nan) for text in cuts[index].texts]
-    # What is not among the candidates is asked for by itself.
+    # Tokens that are not among the candidates are scored one by one.
     rest = [(i, k) for i in (*plain, *single) for k in np.flatnonzero(np.isnan(logprobs[i]))]
     scores = model.score([cuts[i].texts[k] for i, k in rest], ScoreRequest()) if rest else []
     for (index, place), score in zip(rest, scores, strict=True):
@@ -147,11 +146,11 @@ def next_tokens(
     tokens: Sequence[int],
     encode: Callable[[list[str]], list[np.ndarray]] | None = None,
 ) -> Iterator[np.ndarray | None]:
-    """ln P of the given tokens right after each prompt, float64 [tokens], in one pass a prompt; None where
-    the prompt does not fit into the context.
+    """ln P of the given tokens right after each prompt, float64 [tokens], in one pass per prompt; None if the
+    prompt does not fit into the context.
 
     Args:
-        encode: another way than the tokenizer's from a prompt to token ids, int32.
+        encode: prompts → token ids, int32; None: the tokenizer's.
     """
     encoded = encode or model.tokenizer.encode
 
@@ -172,5 +171,5 @@ def next_tokens(
 
 
 def total(score: Scores) -> float:
-    """The sum of an ending's log-probabilities; a first token without one counts nothing."""
+    """The sum of an ending's log-probabilities; a first token without one counts as 0."""
     return 0.0 + float(np.nansum(score.logprobs.astype(np.float64)))

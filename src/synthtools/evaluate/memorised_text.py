@@ -1,10 +1,10 @@
-"""What a model still has of some texts: their likelihood token by token, and how it continues them.
+"""Memorisation of texts: their likelihood token by token, and how a model continues them.
 
-Names and definitions as in open-unlearning, TOFU (arXiv 2401.06121) and MUSE (arXiv 2407.06460): a text is
-what follows its prompt, and only its own tokens count. Attacks on membership are losses, lower where a text
-is more likely to have been trained on:
+Names and definitions follow open-unlearning, TOFU (arXiv 2401.06121) and MUSE (arXiv 2407.06460): a text follows
+its prompt, and only the text's tokens count. Membership attacks are losses, lower for texts that are more likely
+training data:
 
-    loss        mean −ln P of a token
+    loss        mean −ln P per token
     zlib        loss / bytes of the zlib-compressed text       (Carlini et al. 2021, arXiv 2012.07805)
     min_k       minus Min-K%, min_k_plus minus Min-K%++        (``measure.scored_records``, k = 20)
     reference   loss − loss under another model
@@ -30,8 +30,8 @@ _TOGETHER = 64
 
 
 class AuditItem(NamedTuple):
-    """A text, the prompt before it (empty: none), and wrong texts in its place. ``before``: of a conversation
-    the messages before the prompt; None where it is not one."""
+    """A text, its prompt (empty: none), and wrong alternatives to the text. ``before``: in a conversation, the
+    messages before the prompt; None otherwise."""
 
     id: str
     prompt: str
@@ -41,31 +41,31 @@ class AuditItem(NamedTuple):
 
     @classmethod
     def of(cls, key: str, document: Any, wrong: tuple[str, ...]) -> AuditItem:
-        """Of a text after a prompt (or None), or of messages, whose last answer is the text."""
+        """From (prompt or None, text), or from messages, the last answer of which is the text."""
         if isinstance(document, tuple):
             return cls(key, document[0] or "", document[1], wrong)
         answered = [m["role"] == "assistant" and bool(m["content"].strip()) for m in document]
         place = len(answered) - 1 - answered[::-1].index(True)
-        asked = place > 0 and document[place - 1]["role"] == "user"
-        prompt = document[place - 1]["content"] if asked else ""
-        before = tuple(document[: place - asked])
+        has_prompt = place > 0 and document[place - 1]["role"] == "user"
+        prompt = document[place - 1]["content"] if has_prompt else ""
+        before = tuple(document[: place - has_prompt])
         return cls(key, prompt, document[place]["content"], wrong, before)
 
     @property
     def head(self) -> str:
-        """What stands before the text: the prompt and an empty line, as it was forgotten."""
+        """What precedes the text: the prompt and an empty line, as in unlearning."""
         return f"{self.prompt}\n\n" if self.prompt else ""
 
     @property
     def turns(self) -> tuple[dict[str, str], ...]:
-        """What stands before the text in a conversation."""
-        asked = ({"role": "user", "content": self.prompt},) if self.prompt else ()
-        return (self.before or ()) + asked
+        """The messages before the text."""
+        prompt = ({"role": "user", "content": self.prompt},) if self.prompt else ()
+        return (self.before or ()) + prompt
 
 
 class ItemRendering(NamedTuple):
-    """How one model is asked for texts. ``chat``: by its chat template, or a plain one of ours where it has
-    none; ``templated``: prompts with their texts too, not only conversations."""
+    """How prompts and texts are rendered for a model. ``chat``: by its chat template, or a plain one of ours if it
+    has none; ``templated``: not only conversations, but prompts with texts, too."""
 
     chat: ChatTokenizer
     templated: bool
@@ -74,12 +74,12 @@ class ItemRendering(NamedTuple):
         return item.before is not None or (self.templated and bool(item.prompt))
 
     def check(self, items: Sequence[AuditItem]) -> None:
-        """Raises SynthError where the template cannot render one of them."""
+        """Raises SynthError: the template cannot render one of them."""
         for item in filter(self.by_template, items):
             self._tokens(item)
 
     def tokens(self, model: LanguageModel, items: Sequence[AuditItem]) -> list[Tokenised]:
-        """The texts after what stands before them."""
+        """The texts as tokens, with their prompts."""
         plain = [item for item in items if not self.by_template(item)]
         rest = iter(model.tokenise([i.text for i in plain], [i.head for i in plain]))
         return [self._tokens(i) if self.by_template(i) else next(rest) for i in items]
@@ -93,7 +93,7 @@ class ItemRendering(NamedTuple):
         return Tokenised(ids, prompt, rendered=True)
 
     def prompt(self, item: AuditItem, begun: str = "") -> Prompt:
-        """What stands before a text, and its beginning."""
+        """The prompt of a text, continued with its beginning ``begun``."""
         key = item.id.encode()
         if self.by_template(item):
             return Prompt(key, messages=item.turns, begun=begun)
@@ -101,15 +101,15 @@ class ItemRendering(NamedTuple):
 
 
 class TextLikelihoods(NamedTuple):
-    """Of each text, float64 [texts]; NaN where it has too few tokens.
+    """For each text, float64 [texts]; NaN if it has too few tokens.
 
     Attributes:
         loss, zlib, min_k, min_k_plus: attacks, see above.
         exact: share of its tokens that are the most probable (exact memorization).
-        strength: 1 − k/n, of n tokens the last n − k are all the most probable (extraction strength,
-            arXiv 2407.21077); 0 where the last one is not (open-unlearning: 1/n).
-        tokens: how many were scored; entropy, cross: sums over them of the model's own entropy and of
-            −Σ q ln p under the observer's q, nats.
+        strength: 1 − k/n if the last n − k of n tokens are all the most probable (extraction strength,
+            arXiv 2407.21077); 0 if the last one is not (open-unlearning: 1/n).
+        tokens: number scored; entropy, cross: sums over them of the model's own entropy and of −Σ q ln p
+            under the observer's q, in nats.
     """
 
     loss: np.ndarray
@@ -163,15 +163,15 @@ def likelihoods(
 
 
 class ContinuedTexts(NamedTuple):
-    """Of each text, float64 [texts], NaN where the prompt does not fit: ROUGE-L between what the model
-    writes and what the text has there, and 1 where all words are equal."""
+    """For each text, float64 [texts], NaN if the prompt does not fit: ROUGE-L of the continuation against the
+    text, and 1 if all words are equal."""
 
     rouge: np.ndarray
     exact: np.ndarray
 
 
 def split(text: str) -> tuple[str, str]:
-    """The first half of a text's words, and the rest with the blank before it."""
+    """The first half of a text's words, and the rest with the preceding white space."""
     words = text.split()
     place = 0
     for word in words[: len(words) // 2]:
@@ -186,18 +186,20 @@ def continuations(
     words: int,
     halves: bool = False,
 ) -> ContinuedTexts:
-    """Greedy continuations of what stands before texts, beside the texts.
+    """Compares greedy continuations of prompts with the texts.
 
     Args:
-        generator: at temperature 0; words: of both that are compared.
-        halves: after the first half of each text, too; compared is the second.
+        generator: at temperature 0; words: at most, of both, are compared.
+        halves: continue the prompt and the first half of each text; compare the second half.
     """
     parts = [split(item.text) if halves else ("", item.text) for item in items]
     prompts = (rendering.prompt(item, begun) for item, (begun, _) in zip(items, parts, strict=True))
     rows = []
     for (_, text), answer in zip(parts, generator.generate(prompts), strict=True):
-        wanted = rouge.words(text)[:words]
-        got = rouge.words(answer.text)[: len(wanted)]
-        failed = answer.error is not None or not wanted
-        rows.append((np.nan, np.nan) if failed else (rouge.rouge_l(wanted, got), wanted == got))
+        expected = rouge.words(text)[:words]
+        written = rouge.words(answer.text)[: len(expected)]
+        if answer.error is not None or not expected:
+            rows.append((np.nan, np.nan))
+        else:
+            rows.append((rouge.rouge_l(expected, written), expected == written))
     return ContinuedTexts(*np.array(rows, np.float64).reshape(len(rows), 2).T)

@@ -1,8 +1,8 @@
-"""MT-Bench (arXiv 2306.05685): conversations of two turns, each answer graded from 1 to 10.
+"""MT-Bench (arXiv 2306.05685): conversations of two turns, with each answer graded from 1 to 10.
 
-Answers to questions of math, reasoning and coding are graded against references, as FastChat does. The
-score of a model is the mean over all grades of both turns. FastChat draws answers at a temperature that
-depends on the category; here one temperature serves all [ours].
+Answers to questions on math, reasoning and coding are graded against references, as in FastChat. The score of
+a model is the mean grade over both turns. In FastChat the sampling temperature depends on the category; here it is
+the same for all [ours].
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PROMPTS = (
     judge_prompts.RATE_SECOND,
     judge_prompts.RATE_SECOND_REFERENCE,
 )
-# What FastChat writes where it could not read a grade.
+# FastChat's grade for an unreadable verdict.
 _UNREADABLE = -1
 
 
@@ -59,13 +59,13 @@ def files(name: str, options: EvaluationOptions) -> list[str]:
 
 
 def _references(evaluator: Evaluator, questions: Sequence[dict[str, Any]]) -> dict[Any, list[str]]:
-    """Reference answers by question: those of ``reference``, else those in the questions."""
+    """Reference answers by question, from ``reference`` or else from the questions."""
     if path := evaluator.options.reference:
         records = evaluator.records(path, answers.fault, limited=False)
         return {one.get("question_id"): list(answers.turns_of(one) or ()) for one in records}
     references = {}
     for question in questions:
-        for name in ("reference", "gpt4_reference_answer"):  # the last one counts
+        for name in ("reference", "gpt4_reference_answer"):  # the last one takes precedence
             turns = question.get(name)
             if isinstance(turns, list) and len(turns) == len(question["turns"]):
                 references[question["question_id"]] = [str(turn) for turn in turns]
@@ -77,7 +77,7 @@ def _questions(
 ) -> list[Question]:
     questions = []
     for turn in TURNS[: len(item.turns)]:
-        # The second answer is judged with the first turn before it.
+        # The second answer is judged in the context of the first turn.
         suffixes = [""] if turn == 1 else [" 1", " 2"]
         parts = {f"question{n}": text for n, text in zip(suffixes, item.turns, strict=False)}
         parts |= {f"answer{n}": text for n, text in zip(suffixes, turns, strict=False)}
@@ -89,12 +89,12 @@ def _questions(
 
 
 def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
-    """Grades the answers, or reads grades of FastChat's (``judgments``).
+    """Grades the answers, or reads FastChat's grades (``judgments``).
 
     Returns:
         The section: ``score`` (mean of all grades), ``turn_1``, ``turn_2``, and each category;
-        ``judge``, its account; ``unguided``, questions of a guided category without a reference;
-        ``dropped``, questions left out for all models because one of them lacks an answer or a grade.
+        ``judge``: its account; ``unguided``: questions that should have a reference but do not;
+        ``dropped``: questions left out for all models because one of them lacks an answer or a grade.
     """
     options = evaluator.options
     if options.judgments:
@@ -208,8 +208,8 @@ def _judgment_fault(record: dict[str, Any]) -> str | None:
 
 
 def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
-    """The section out of FastChat's judgments; a grade of −1 could not be read. Several judges are a panel:
-    a grade is the mean of theirs, unreadable where one of them has none."""
+    """The section from FastChat's judgments; a grade of −1 is unreadable. Several judges are a panel: a grade is
+    the mean of theirs, unreadable if one is missing."""
     options = evaluator.options
     by_judge: dict[str, dict[tuple[str, Any, int], float]] = {}
     for record in evaluator.records(options.judgments or "", _judgment_fault, limited=False):

@@ -1,8 +1,8 @@
 """Two models on the same items: paired differences with intervals and tests.
 
-Intervals are those of the paired bootstrap: items are drawn, and both models' parts of an item come together.
-Tests are exact where they can be: McNemar's for figures of 0 and 1, else the sign-flip permutation
-test of the mean difference. Figures that are not means over items (calibration errors) have intervals and no test.
+Intervals are from the paired bootstrap, which resamples items with both models' scores. Tests are exact where
+possible: McNemar's for figures of 0 and 1, otherwise the sign-flip permutation test of the mean difference.
+Figures that are not means over items (calibration errors) have intervals but no test.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _PERMUTATIONS = 9_999
 _CALIBRATION = ("ece", "ece_mass", "mce")
 _NEEDED = ("correct", "correct_norm", "confidence", "brier", "nll")
 
-# Of each suite (or item), its samples in their order.
+# The samples of each suite (or item), in their order.
 Samples = dict[str, list[dict[str, Any]]]
 _Pairs = list[tuple[dict[str, Any], dict[str, Any]]]
 
-# What identifies the items of a suite, where samples have it.
+# The fields that identify an item of a suite, if its samples have them.
 _IDENTITY = ("domain", "subject", "id", "turn", "a", "b")
 _SHOWN = 3
-# How an item was put, and by whom it was judged: what differs here is part of a difference.
+# How an item was presented and judged: differences here contribute to those of figures.
 _CIRCUMSTANCES = ("prompt_hash", "judge", "reference")
 
 
 class Difference(TypedDict):
     """A figure of two models: their means, other − first with its 95 % interval, and the two-sided p of a
-    test, where there is one; ``p_holm`` is corrected over all figures; ``detectable``: the smallest difference
-    that the test finds in 80 % of such samples."""
+    test, if there is one; ``p_holm`` is corrected over all figures; ``detectable``: the smallest difference
+    that the test detects with a power of 80 %."""
 
     first: float
     other: float
@@ -52,8 +52,8 @@ class Difference(TypedDict):
 
 
 class PairedDifference(Difference):
-    """The figure of a suite, over the ``n`` items that both models have. ``other_text``: items of one id and
-    another text, left out; ``unlike``: of how many pairs the prompt, the judge or the reference differs."""
+    """A figure of a suite, over the ``n`` items of both models. ``other_text``: items left out because the same
+    id has different texts; ``unlike``: number of pairs with different prompt, judge or reference."""
 
     suite: str
     n: int
@@ -65,7 +65,7 @@ class PairedDifference(Difference):
 
 
 def doc_hash(*parts: str) -> str:
-    """A short hash of an item's text, by which samples of equal ids are known."""
+    """A short hash of an item's text, which tells apart samples with equal ids."""
     spelled = "\0".join(parts).encode("utf-8", "surrogatepass")
     return blake2b(spelled, digest_size=8).hexdigest()
 
@@ -85,14 +85,14 @@ def _grouped(samples: Iterable[dict[str, Any]], names: Sequence[str]) -> Samples
 
 
 def paired(first: list[dict[str, Any]], other: list[dict[str, Any]]) -> tuple[_Pairs, int]:
-    """The samples of one suite that are about the same item, in the order of the first; and how many of
-    one id are about other texts (``doc_hash``), and left out.
+    """The pairs of samples about the same item of a suite, in the order of the first; and the number of pairs left
+    out because their texts differ (``doc_hash``).
 
-    Items are known by subject (or domain), id and turn; where one side holds answers of several
-    models, by the model too. Where these repeat, samples are paired by occurrence if the items' texts agree.
+    Items are identified by subject (or domain), id and turn, and by the model if one side has answers of several.
+    If these repeat, samples are paired by occurrence, provided that the items' texts agree.
 
     Raises:
-        SynthError: no item is common, or it is not known which of equal ids belong together.
+        SynthError: there is no common item, or repeated ids cannot be matched.
     """
     sides = (first, other)
     several = any(len({sample.get("model") for sample in side}) > 1 for side in sides)
@@ -102,7 +102,9 @@ def paired(first: list[dict[str, Any]], other: list[dict[str, Any]]) -> tuple[_P
     pairs_of_items = [*chain.from_iterable(parts)]
     pairs = [pair for pair in pairs_of_items if not _differ(pair, "doc_hash")]
     if pairs_of_items and not pairs:
-        raise SynthError("items of one id have other texts in both: they are of different data")
+        raise SynthError(
+            "items with the same id have different texts: they come from different data"
+        )
     if not pairs:
         ids = (", ".join(str(s.get("id")) for s in side[:_SHOWN]) for side in sides)
         raise SynthError(f"they have no item in common (ids: {', … and '.join(ids)}, …)")
@@ -123,20 +125,18 @@ def _of_one_item(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> _Pa
     if any(None in both for both in hashed):
         raise SynthError(
             f"{times}, and the samples have no doc_hash to match them by: give "
-            "the items ids of their own and evaluate again"
+            "each item an id and evaluate again"
         )
     if any(one != another for one, another in hashed):
-        raise SynthError(
-            f"{times}, with other texts or in another order: give the items ids of their own"
-        )
+        raise SynthError(f"{times}, with other texts or in another order: give each item an id")
     return pairs
 
 
 def compared(
     first: Samples, other: Samples, fields: dict[str, dict[str, str]], resamples: int, seed: int
 ) -> list[PairedDifference]:
-    """The paired differences of two models, suite by suite. ``fields``: by suite: figure → field of a sample.
-    Raises SynthError: see ``paired``."""
+    """The paired differences of two models, by suite. ``fields``: by suite, figure → field of a sample. Raises
+    SynthError: see ``paired``."""
     rows: list[PairedDifference] = []
     for suite, wanted in fields.items():
         left, right = first.get(suite, []), other.get(suite, [])
@@ -171,7 +171,7 @@ def compared(
 def _differences(
     suite: str, pairs: _Pairs, wanted: dict[str, str], resamples: int, seed: int
 ) -> Iterator[tuple[str, int, Difference]]:
-    """(figure, items that have it on both sides, difference)."""
+    """(figure, number of items with it on both sides, difference)."""
     for figure, name in wanted.items():
         values = [(a.get(name), b.get(name)) for a, b in pairs]
         numbers = np.array([v for v in values if _numbers(v)], np.float64)
@@ -207,8 +207,8 @@ def _of_means(values: np.ndarray, resamples: int, seed: int, name: str) -> Diffe
 
 
 def tested(change: np.ndarray, seed: int) -> tuple[str, float]:
-    """(name of the test, two-sided p) of paired differences. McNemar's exact test where all are −1, 0 or 1;
-    else a permutation test that flips signs."""
+    """(name of the test, two-sided p) for paired differences: McNemar's exact test if all are −1, 0 or 1,
+    otherwise a permutation test that flips signs."""
     unequal = change[change != 0]
     if not len(unequal):
         return "none: all pairs are equal", 1.0
@@ -221,7 +221,7 @@ def tested(change: np.ndarray, seed: int) -> tuple[str, float]:
     reached = 0
     for _ in range(_PERMUTATIONS):
         flipped = unequal.sum() - 2 * unequal[draw.random(len(unequal)) < 0.5].sum()
-        # Sums in another order round differently.
+        # Allows for rounding: the order of the sum differs.
         reached += abs(flipped) >= observed * (1 - 1e-12)
     return f"sign flips, {_PERMUTATIONS:,}", (reached + 1) / (_PERMUTATIONS + 1)
 

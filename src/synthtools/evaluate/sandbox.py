@@ -1,10 +1,10 @@
-"""Programs that a model wrote, run apart from this process.
+"""Runs programs written by a model, isolated from this process.
 
-Each runs in a process of its own in an empty directory, without our environment, confined by the kernel: by
-bubblewrap where that is installed, else by Landlock, and by seccomp in both (``confinement``). It writes in its
-directory alone, reads nothing but Python's own files, and has no network and no other processes; time,
-memory and files are limited. Whatever it does or writes costs its own verdict only. What it can do is claim to have
-passed: the program and what checks it share one interpreter, as in the suites' own harnesses.
+Each runs in a separate process in an empty directory, without our environment, confined by the kernel: by bubblewrap
+if installed, else by Landlock, and by seccomp in both cases (``confinement``). It can write only in its directory, read
+only Python's own files, and has no network and no other processes; time, memory and files are limited. Nothing that
+it does or writes affects other verdicts. It can, however, claim to have passed: the program and its tests share one
+interpreter, as in the suites' own harnesses.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from typing import IO, NamedTuple
 
 from synthtools.errors import SynthError, parameter
 
-# Of the processor's time, so that no verdict depends on what else the machine does; …
+# CPU time, so that verdicts do not depend on the load of the machine; …
 SECONDS = 10
-# … and as a backstop, for a program that sleeps, this many times as long by the clock.
+# … and as a backstop, for programs that sleep, this many times as long in wall time.
 _PATIENCE = 4
 _MEMORY = 2 << 30
 _FILE = 16 << 20
-# Of all files together, which the kernel does not limit: checked while the program runs.
+# Totals over all files, which the kernel does not limit: checked while the program runs.
 _FILES, _FOLDER = 1000, 256 << 20
 _OPEN_FILES = 32
-# What is kept of a program's output, from its beginning and from its end.
+# Bytes kept of a program's output, from its beginning and from its end.
 _KEPT = 64 << 10
 _INTERVAL = 0.05
 
@@ -44,8 +44,8 @@ KINDS = ("bubblewrap", "landlock", "none")
 
 
 class ProgramOutcome(NamedTuple):
-    """Whether a program ran to its end, else why not, in a line; and the first and the last 64 KB of what it
-    wrote to stdout and stderr."""
+    """Whether a program ran to its end, else the reason, in a line; and the first and last 64 KB of its output to
+    stdout and stderr."""
 
     passed: bool
     reason: str
@@ -53,11 +53,11 @@ class ProgramOutcome(NamedTuple):
 
 
 @functools.cache
-def chosen(asked: str) -> str:
-    """The way of ``KINDS`` in which programs are confined here: the one asked for, or with ``auto`` the first
-    that holds a program that tries to get out. Raises SynthError: none does."""
-    if asked == "none":
-        return asked
+def chosen(requested: str) -> str:
+    """The way of ``KINDS`` in which programs are confined here: the requested one, or with ``auto`` the first that
+    contains a program that tries to escape. Raises SynthError: none does."""
+    if requested == "none":
+        return requested
     reasons = []
     with tempfile.TemporaryDirectory(prefix="synth-outside-") as outside:
         attempts = (f"open({outside + '/a'!r}, 'w')", "__import__('socket').socket()")
@@ -65,7 +65,7 @@ def chosen(asked: str) -> str:
             f"try:\n    {attempt}\nexcept OSError:\n    pass\nelse:\n    raise SystemExit('not confined')\n"
             for attempt in attempts
         )
-        for kind in KINDS[:-1] if asked == "auto" else (asked,):
+        for kind in KINDS[:-1] if requested == "auto" else (requested,):
             if kind == "bubblewrap" and shutil.which("bwrap") is None:
                 reasons.append("bubblewrap is not installed")
                 continue
@@ -81,7 +81,7 @@ def chosen(asked: str) -> str:
 
 def run(code: str, kind: str, seconds: int = SECONDS) -> ProgramOutcome:
     """Runs a program to its end or its limits. ``kind``: of ``KINDS``."""
-    # Only a process that knows the mark can claim success: exiting early is not enough.
+    # Success must be reported with the mark: exiting early is not enough.
     mark = secrets.token_hex(16)
     limits = {"RLIMIT_CPU": (seconds, seconds + 1), "RLIMIT_CORE": (0, 0)}
     for name, value in (("AS", _MEMORY), ("FSIZE", _FILE), ("NOFILE", _OPEN_FILES)):
@@ -105,11 +105,11 @@ def run(code: str, kind: str, seconds: int = SECONDS) -> ProgramOutcome:
         output = _Ends()
         stopped = _watched(process, output, folder, _PATIENCE * seconds + 5)
     finally:
-        # Not shutil.rmtree, which ends at the depth of Python's stack: a program may nest deeper.
+        # Not shutil.rmtree, which is limited by Python's stack: a program may nest directories deeper.
         subprocess.run(["rm", "-rf", "--", folder], stderr=subprocess.DEVNULL, check=False)  # noqa: S603, S607
     verdict = _verdict(bytes(output.last), mark)
     wrote = output.text()
-    # Killed by the limit of time, here or by bubblewrap.
+    # Killed by the time limit, directly or via bubblewrap.
     late = process.returncode in (-24, -9, 152, 137) if stopped is None else stopped == "late"
     if late:
         stopped = f"ran longer than {seconds} s"
@@ -121,7 +121,7 @@ def run(code: str, kind: str, seconds: int = SECONDS) -> ProgramOutcome:
 
 
 def run_all(programs: Iterable[str], kind: str, jobs: int) -> Iterator[ProgramOutcome]:
-    """Runs programs side by side; outcomes in their order."""
+    """Runs programs in parallel; outcomes in their order."""
     with ThreadPoolExecutor(max(1, jobs)) as pool:
         yield from pool.map(lambda code: run(code, kind), programs)
 
@@ -135,7 +135,7 @@ def _readable() -> list[str]:
 
 def _command(kind: str, folder: str) -> list[str]:
     source = Path(__file__).with_name("confinement.py").read_text(encoding="utf-8")
-    # Not the one of a virtual environment, whose folder is not among those that can be read.
+    # Not that of a virtual environment, whose directory is not readable in the sandbox.
     python = os.path.realpath(sys.executable)
     command = [python, "-I", "-S", "-c", source]
     if kind != "bubblewrap":
@@ -173,8 +173,8 @@ class _Ends:
 def _watched(
     process: subprocess.Popen[bytes], output: _Ends, folder: str, seconds: float
 ) -> str | None:
-    """Collects what a process writes until it ends, which it does at its limits. Returns why it was stopped,
-    ``late`` after so many seconds; None where it ended by itself."""
+    """Collects a process's output until it ends, and kills it at its limits. Returns why it was stopped
+    (``late``: after ``seconds``); None if it ended by itself."""
     assert process.stdout is not None
     end = time.monotonic() + seconds
     stopped = None
@@ -196,7 +196,7 @@ def _watched(
                 stopped = _too_much(folder)
             if stopped:
                 break
-        try:  # not yet waited for, so the group is still its own
+        try:  # not yet reaped, so the process group is still its own
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
@@ -207,7 +207,7 @@ def _watched(
 
 
 def _taken(pipe: IO[bytes], output: _Ends) -> bytes | None:
-    """Moves a piece; empty at the end, None where nothing is there yet."""
+    """Reads a piece; empty at the end, None if nothing is available yet."""
     try:
         piece = os.read(pipe.fileno(), _KEPT)
     except BlockingIOError:
@@ -229,14 +229,14 @@ def _too_much(folder: str) -> str | None:
                     if count > _FILES or size > _FOLDER:
                         return f"wrote more than {_FILES} files or {_FOLDER >> 20} MB"
     except FileNotFoundError:
-        return None  # gone between two looks; the next one counts
+        return None  # deleted meanwhile; the next check counts
     except OSError:
         return "wrote folders that cannot be read"
     return None
 
 
 def _verdict(tail: bytes, mark: str) -> str | None:
-    """The verdict that the process wrote; None if it is missing or unreadable."""
+    """The verdict in the output; None if it is missing or unreadable."""
     _, marked, text = tail.decode("utf-8", "replace").rpartition(mark)
     try:
         verdict = json.loads(text) if marked else None
@@ -244,5 +244,5 @@ def _verdict(tail: bytes, mark: str) -> str | None:
         return None
     if not isinstance(verdict, str):
         return None
-    # Half a surrogate pair could be written to no file.
+    # An unpaired surrogate could not be written to a file.
     return verdict[:200].encode("utf-8", "replace").decode()

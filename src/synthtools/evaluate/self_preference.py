@@ -1,7 +1,7 @@
-"""Do judges prefer their own writing? (Baskets)
+"""Whether judges prefer their own writing (Baskets).
 
-A judge sees two texts as A and B, in both orders; p_A/(p_A + p_B) from the probabilities of its first token is
-how much it prefers the first. The score of a model is the mean over all its appearances, and
+A judge sees two texts as A and B, in both orders; its preference for the first is p_A/(p_A + p_B), from the
+probabilities of its first token. The score S of a model is the mean over all its appearances, and
 
     SPB = S_target − mean of S of the other models (human text left out)
     PSB = mean of S of all models − S_human
@@ -20,7 +20,7 @@ from synthtools.evaluate.agreement import Pair, Pairs
 from synthtools.evaluate.estimates import bootstrap, draw_of
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 
-# Where the judge puts less on A and B together, its choice between them says little.
+# If the judge gives A and B together less probability, its choice between them means little.
 LOW_MASS = 0.5
 _FIELDS = ("id", "a", "b", "p_a", "p_b")
 
@@ -41,7 +41,7 @@ def fault(record: dict[str, Any]) -> str | None:
 
 
 def by_judge(records: Iterable[dict[str, Any]], judge: str) -> dict[str, Pairs]:
-    """The pairs of each judge. ``judge``: the name where a record has no field ``judge``."""
+    """The pairs of each judge. ``judge``: the name for records without a field ``judge``."""
     judges: dict[str, Pairs] = {}
     for record in records:
         name = str(record.get("judge") or judge)
@@ -52,11 +52,10 @@ def by_judge(records: Iterable[dict[str, Any]], judge: str) -> dict[str, Pairs]:
 def section_of(
     own: Pairs, target: str | None, human: str, resamples: int, seed: int
 ) -> dict[str, Any]:
-    """What a judge prefers.
+    """The preferences of a judge.
 
     Args:
-        target: the model whose own texts these are to the judge; None: the judge's name where it
-            is one of the models.
+        target: the model whose texts are the judge's own; None: the model with the judge's name, if any.
         human: the name of human text.
 
     Raises:
@@ -76,7 +75,7 @@ def section_of(
         again = _figures(sums[which].sum(0), counts[which].sum(0), names, target, human)
         return [np.nan if (value := again[key]) is None else value for key in keys]
 
-    # Items, not pairs, are drawn: pairs about one item are not independent.
+    # Resamples items, not pairs: pairs about one item are not independent.
     draw = draw_of(seed, "self-preference")
     ends = bootstrap(keys, drawn, len(sums), resamples, draw)
     mass = np.array([pair.mass for pair in pairs])
@@ -127,9 +126,8 @@ def _figures(
 
 
 def _orders(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """The effect of the order: ``first_preferred``, the mean share of the text shown first;
-    ``consistent``, of the pairs seen in both orders, how many have one winner in both;
-    ``one_order``, pairs that were seen in one order alone."""
+    """The effect of the order: ``first_preferred``: the mean share of the text shown first; ``consistent``: the
+    share of pairs seen in both orders with the same winner; ``one_order``: pairs seen in only one order."""
     shares = {(pair.item, pair.first, pair.second): pair.share for pair in pairs}
     both = [
         (share, shares[item, b, a])
@@ -153,9 +151,8 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """Self-preference of the judge, from a file of pairs or by asking it.
 
     Returns:
-        The section: ``judges``, what each prefers; figures of the first judge (of all, under its
-        name, where there are several); ``judgments``: other judges' preferences, and how far the
-        judge agrees with them.
+        The section: ``judges``: the preferences of each; figures of the judge (with several, prefixed with
+        its name); ``judgments``: other judges' preferences; ``agreement`` with them.
     """
     from synthtools.evaluate import pairwise_judge
 
@@ -190,12 +187,12 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     for part in parts:
         if part["target"] is None:
             evaluator.remark(
-                f"{part['judge']}: no SPB, as no model is known to be its own ({parameter('target')} "
-                "names one)"
+                f"{part['judge']}: no SPB, as it is not known which model is its own ({parameter('target')} "
+                "names it)"
             )
         if part["low_mass"]:
             evaluator.remark(
-                f"{part['judge']}: puts less than {LOW_MASS:g} on A and B together in "
+                f"{part['judge']}: gives A and B together a probability below {LOW_MASS:g} in "
                 f"{part['low_mass']} of {part['n']} pairs; its choice there means little"
             )
         prefix = "" if len(parts) == 1 else f"{part['judge']}: "

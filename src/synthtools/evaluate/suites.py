@@ -4,12 +4,12 @@ A suite is a row here and a function ``run(name, evaluator)`` that gives its sec
 dictionary with at least
 
     n          items that count
-    figures    {name: number}: the results; what tables show and ``synth diff`` compares
-    intervals  {name: [low, high]}: 95 %, of the figures that have one
-    per_item   {figure: field}: which field of a sample is an item's part of a figure, so that
+    figures    {name: number}: the results, shown in tables and compared by ``synth diff``
+    intervals  {name: [low, high]}: 95 % intervals of figures
+    per_item   {figure: field}: the field of a sample with an item's contribution to a figure, so that
                ``synth diff`` can compare two models item by item
 
-and whatever else belongs to it. It hands its samples to ``evaluator.samples``.
+and any further fields. It passes its samples to ``evaluator.samples``.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from synthtools.records.jsonl import parse_value
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite: a module of this folder, the options that it needs (of several joined by ``|`` one will do), and
-    what it measures, in a line. ``run(name, evaluator)`` of the module gives the section; ``files(name,
-    options)`` the paths that will be read: it raises where they are missing, before any model is opened."""
+    """A suite: a module of this folder, the options that it needs (``|`` separates alternatives), and what it
+    measures, in a line. The module's ``run(name, evaluator)`` returns the section; ``files(name, options)`` the
+    paths that will be read, and raises if they are missing, before any model is opened."""
 
     module: str
     needs: tuple[str, ...]
@@ -76,12 +76,12 @@ _HARNESS = Suite("harness", ("model",), "a task of lm-evaluation-harness, by its
 
 
 def every() -> dict[str, Suite]:
-    """All suites by name: those of ``SUITES``, and the tasks that ship."""
+    """All suites by name: ``SUITES`` and the shipped tasks."""
     return SUITES | {name: _of_task(task) for name, task in tasks.shipped().items()}
 
 
 def find(name: str) -> Suite:
-    """A suite by its name, or a task by its file. Raises UsageError: there is none of that name."""
+    """A suite by its name, or a task by its file. Raises UsageError: the name is unknown."""
     if name in SUITES:
         return SUITES[name]
     if name in tasks.shipped():
@@ -106,10 +106,10 @@ HEADS = ("accuracy", "exact_match", "pass_at_1", "perplexity_micro")
 def expanded(
     names: Sequence[str], options: EvaluationOptions
 ) -> tuple[list[str], dict[str, dict[str, Any]]]:
-    """Suites, with each group in its place as the suites of it that can be run.
+    """Replaces each group by those of its suites that can be run.
 
     Returns:
-        The suites, each once; and by group ``suites`` and ``missing`` (by name, why).
+        The suites, each once; and by group ``suites`` and ``missing`` (name → reason).
 
     Raises:
         UsageError: a name is neither a suite nor a group.
@@ -150,13 +150,13 @@ def averages(groups: dict[str, dict[str, Any]], sections: dict[str, Any]) -> dic
 
 
 def needs(name: str) -> list[list[str]]:
-    """What a suite or group needs (see ``Suite.needs``): of each the ways, one of which will do."""
-    wanted = ("model", "data") if name in tasks.GROUPS else find(name).needs
-    return [need.split("|") for need in wanted]
+    """The needs of a suite or group (see ``Suite.needs``), each as a list of alternatives."""
+    options = ("model", "data") if name in tasks.GROUPS else find(name).needs
+    return [need.split("|") for need in options]
 
 
 def listed() -> list[dict[str, Any]]:
-    """Every suite with what it needs and is about."""
+    """All suites with their needs and descriptions."""
     return [
         {"suite": name, "needs": list(suite.needs), "about": suite.about}
         for name, suite in (*every().items(), ("lm-eval:TASK", _HARNESS))
@@ -170,17 +170,17 @@ def files(names: Sequence[str], options: EvaluationOptions) -> list[str]:
 
 
 def items(names: Sequence[str], options: EvaluationOptions) -> dict[str, Fault]:
-    """The files of the suites' items, and why a record there cannot be one."""
+    """The files of the suites' items, and for each the check of its records."""
     faults: dict[str, Fault] = {}
     for name in names:
         module = _module(find(name))
-        if hasattr(module, "items"):  # else it has none of its own
+        if hasattr(module, "items"):  # some suites have no files of items
             faults |= module.items(name, options)
     return faults
 
 
 def first_record_check(names: Sequence[str], options: EvaluationOptions) -> Callable[[Batch], None]:
-    """Raises RecordError where the first record of a suite's file cannot be an item of it."""
+    """A check that raises RecordError if the first record of a suite's file is not a valid item."""
     faults = {
         shard.name: wrong
         for path, wrong in items(names, options).items()
@@ -203,7 +203,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
 
 
 def prompts(names: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """What the judges of suites are asked: name, version, suites, words. ``names``: of suites, None for all."""
+    """The judges' prompts: name, version, suites, words. ``names``: of suites; None: all."""
     rows: dict[str, dict[str, Any]] = {}
     for name in names or SUITES:
         suite = find(name)

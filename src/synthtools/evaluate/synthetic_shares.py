@@ -1,15 +1,15 @@
-"""How much synthetic data a training run tolerates: the guidance of Ratios beside a series of runs.
+"""How much synthetic data training tolerates: a series of runs compared with the guidance of Ratios.
 
-Ratios (arXiv 2510.05133): up to 20 % synthetic stays within 3 % of the baseline at all scales; from 20 to 30 % it
-depends on the scale (models of 6.9B parameters and more hold); above 30 % 8–15 % are lost. Calibration gets worse
-one or two iterations before accuracy does.
+Ratios (arXiv 2510.05133): up to 20 % synthetic data, results stay within 3 % of the baseline at all scales; from 20 to
+30 % only for large models (6.9B parameters and more); above 30 % the loss is 8–15 %. Calibration gets worse one or two
+iterations before accuracy does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import Any, TypedDict
+from typing import Any
 
 from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.evaluate import differences
@@ -19,40 +19,8 @@ SAFE, LIMIT, TOLERANCE = 0.20, 0.30, 0.03
 LARGE = 6.9e9
 
 
-class ShareRow(TypedDict):
-    """A run at a synthetic share, against the first: what the paper says of the share, the losses by figure
-    (of the first run's value, above 0 where it is worse), their mean, whether that is at most 3 %, and the
-    mean change of ECE."""
-
-    share: float
-    zone: str
-    guidance: str
-    losses: dict[str, float]
-    loss: float
-    within: bool
-    ece: float | None
-
-
-class BudgetReport(TypedDict):
-    """A series of runs.
-
-    Attributes:
-        left_out: head figures that are 0 in the first run, of which no share can be lost.
-        largest_within: the largest share up to which all runs stay within 3 %.
-        calibration_first: the share at which ECE is worse while the loss is still within.
-    """
-
-    figures: list[str]
-    left_out: list[str]
-    parameters: float | None
-    rows: list[ShareRow]
-    largest_within: float | None
-    calibration_first: float | None
-
-
-def guidance(share: float, parameters: float | None = None) -> tuple[str, str]:
-    """(zone, what the paper says of it) of a synthetic share. ``parameters``: of the model; None where they are
-    not known."""
+def guidance(share: float, parameters: float | None) -> tuple[str, str]:
+    """(zone, the paper's guidance) for a synthetic share. ``parameters``: of the model, if known."""
     if share <= SAFE:
         return "safe", "within 3 % of the baseline at all scales"
     if share > LIMIT:
@@ -68,15 +36,22 @@ def series(
     shares: Sequence[float],
     chosen: Sequence[str],
     parameters: float | None,
-) -> BudgetReport:
-    """A series of runs at growing synthetic share, against the first.
+) -> dict[str, Any]:
+    """A series of runs at increasing synthetic share, compared with the first.
 
     Args:
-        shares: of each report, 0 to 1, growing.
-        chosen: paths of figures to look at; none: the head figure of each suite.
+        shares: of each report, 0 to 1, increasing.
+        chosen: paths of figures; none: the head figure of each suite.
+
+    Returns:
+        ``rows``, for each run: ``zone`` and ``guidance`` of the paper, ``losses`` by figure (relative to the first
+        run, above 0 if worse), their mean ``loss``, whether it is at most 3 % (``within``), the mean change of
+        ``ece``; ``left_out``: head figures that are 0 in the first run, so that there is no relative loss;
+        ``largest_within``: the largest share up to which all runs stay within 3 %; ``calibration_first``: the
+        share at which ECE is worse while the loss is still within.
 
     Raises:
-        UsageError: nothing to look at, or a figure is not in all reports.
+        UsageError: there are no figures, or not all reports have them.
     """
     figures = [differences.figures(report) for report in reports]
     first = figures[0]
@@ -84,7 +59,7 @@ def series(
     names = list(chosen) or [name for name in heads if first[name] != 0]
     if not names:
         raise UsageError(
-            f"{parameter('budget')}: the reports have no accuracy or perplexity that is not 0 in the baseline; name "
+            f"{parameter('budget')}: the reports have no accuracy or perplexity that is nonzero in the baseline; name "
             f"{parameter('figure')} PATH"
         )
     for name in names:
@@ -93,8 +68,8 @@ def series(
                 raise UsageError(f"{parameter('figure', name)}: report {number} has no such figure")
         if first[name] == 0:
             named = parameter("figure", name)
-            raise UsageError(f"{named}: is 0 in the baseline, of which no share can be lost")
-    rows: list[ShareRow] = []
+            raise UsageError(f"{named}: is 0 in the baseline, so that there is no relative loss")
+    rows = []
     for of_report, share in zip(figures, shares, strict=True):
         losses = {}
         for name in names:
@@ -126,8 +101,8 @@ def series(
 
 
 def head_figures(report: dict[str, Any], figures: dict[str, float]) -> list[str]:
-    """Paths of the figures that say how good a model is: of each suite (eval), of each validation set (train).
-    ``figures``: the report's ``differences.figures``."""
+    """Paths of the main figures: of each suite (eval) or validation set (train). ``figures``: the report's
+    ``differences.figures``."""
     if report.get("kind") == "train":
         return [name for name in figures if name.startswith("valid.")]
     if "suites" not in report:
@@ -143,19 +118,6 @@ def _ece(first: dict[str, float], other: dict[str, float]) -> float | None:
     return sum(other[key] - first[key] for key in keys) / len(keys) if keys else None
 
 
-class MixtureCurve(TypedDict):
-    """A figure by growing synthetic share: mean, range and number of the runs of each share."""
-
-    figure: str
-    quantity: str
-    name: str
-    shares: list[float]
-    mean: list[float]
-    low: list[float]
-    high: list[float]
-    runs: list[int]
-
-
 def curves(
     reports: Sequence[tuple[str, dict[str, Any]]], shares: Sequence[float]
 ) -> dict[str, Any]:
@@ -163,47 +125,47 @@ def curves(
 
     Args:
         reports: of train or eval, each with the name of its file.
-        shares: of each report, 0 to 1, in any order; runs of one share (seeds) are put together.
+        shares: of each report, 0 to 1, in any order; runs with the same share (seeds) are summarised.
 
     Returns:
-        ``of``: the kind of the reports; ``curves``: of the perplexity of each validation set, of the head
-        figure of each suite and of its calibration error.
+        ``of``: the kind of the reports; ``curves``: of the perplexity of each validation set, of the main
+        figure of each suite and of its calibration error; mean, range and number of runs of each share.
 
     Raises:
-        SynthError: reports of different kinds, without such a figure, or with others than the first.
+        SynthError: reports of different kinds, or without such figures, or with different ones.
     """
     kinds = {report["kind"]: name for name, report in reports}
     if len(kinds) > 1:
         raise SynthError(
-            f"{reports[0][0]}: reports of different kinds ({', '.join(sorted(kinds))}) make no curve"
+            f"{reports[0][0]}: reports of different kinds ({', '.join(sorted(kinds))}) cannot make a curve"
         )
     by_report = [differences.figures(report) for _, report in reports]
-    wanted = _wanted(reports[0][1], by_report[0])
-    if not wanted:
+    names = _figures(reports[0][1], by_report[0])
+    if not names:
         raise SynthError(
-            f"{reports[0][0]}: has no perplexity or accuracy to hold against the share; give reports "
+            f"{reports[0][0]}: has no perplexity or accuracy for a curve; give reports "
             "of synth train with validation sets, or of synth eval"
         )
     for (name, report), figures in zip(reports, by_report, strict=True):
-        there = {*_wanted(report, figures)}
-        for figure in sorted(there.symmetric_difference(wanted)):
-            one = reports[0][0] if figure in there else name
+        own = {*_figures(report, figures)}
+        for figure in sorted(own.symmetric_difference(names)):
+            one = reports[0][0] if figure in own else name
             raise SynthError(f"{one}: has no {figure}, which other reports have")
     return {
         "kind": "mixtures",
         "of": next(iter(kinds)),
         "reports": [name for name, _ in reports],
         "curves": [
-            _curve(figure, shares, [figures[figure] for figures in by_report]) for figure in wanted
+            _curve(figure, shares, [figures[figure] for figures in by_report]) for figure in names
         ],
     }
 
 
-def _wanted(report: dict[str, Any], figures: dict[str, float]) -> list[str]:
+def _figures(report: dict[str, Any], figures: dict[str, float]) -> list[str]:
     return [*head_figures(report, figures), *(name for name in figures if name.endswith(".ece"))]
 
 
-def _curve(figure: str, shares: Sequence[float], values: Sequence[float]) -> MixtureCurve:
+def _curve(figure: str, shares: Sequence[float], values: Sequence[float]) -> dict[str, Any]:
     runs: dict[float, list[float]] = {}
     for share, value in sorted(zip(shares, values, strict=True)):
         runs.setdefault(share, []).append(value)

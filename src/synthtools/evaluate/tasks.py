@@ -1,8 +1,8 @@
 """Tasks from local records: which fields make the prompt, the choices, the right answer.
 
-A task is a JSON file; those that ship are in ``tasks/``, one of the user's own is named by its path.
-Templates name fields of a record in braces: ``Question: {prompt}\\nAnswer:``. Beside the fields there are
-``{options}`` (the choices on lettered lines) and, of code, ``{tests}``, ``{imports}``, ``{completion}``.
+A task is a JSON file; shipped ones are in ``tasks/``, the user's are named by their path. Templates name fields
+of a record in braces: ``Question: {prompt}\\nAnswer:``. Further placeholders are ``{options}`` (the choices on
+lettered lines) and, for code, ``{tests}``, ``{imports}``, ``{completion}``.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ class BenchmarkTask:
     Attributes:
         name: of the suite.
         kind: one of ``KINDS``.
-        about: what it asks, in a line.
+        about: a description, in a line.
         prompt: template of the text before the answer.
-        choice: template of a choice as it follows the prompt.
+        choice: template of a choice after the prompt.
         letters: the choices are part of the prompt (``{options}``) and letters are scored.
-        labels: what is scored instead of a record's own choices.
-        gap: a mark in the prompt that each choice fills; what follows it is scored.
-        answer: of exact_match, template of a right answer in full, for examples.
-        program: of code, template of what is run.
-        extract: expressions that find the answer in what the model wrote, the last match counting;
-            the first that finds anything decides.
+        labels: scored instead of a record's choices.
+        gap: a placeholder in the prompt for the choice; the text after it is scored.
+        answer: for exact_match, template of a full right answer, for examples.
+        program: for code, template of the program.
+        extract: expressions that find the answer in the model's text; of the first that matches, the last match
+            counts.
         extract_loosely: the same for a second, more lenient figure.
         stop: strings that end an answer.
         max_new_tokens: of an answer.
         description: a template before the examples.
-        shots: examples before each question; shots_split, shots_data: where they come from; by: a
-            field that they have in common with the question; group: one that they must not have in
-            common with it, where they are other items.
+        shots: examples before each question; shots_split, shots_data: where they come from; by: a field
+            that they must share with the question; group: a field that they must not share with it, if they
+            are other items.
         data: names of the directory or file of the data; split: names of the file in it.
         groups: of ``GROUPS``.
     """
@@ -79,7 +79,7 @@ class BenchmarkTask:
 
 @cache
 def shipped() -> dict[str, BenchmarkTask]:
-    """The tasks that ship, by name."""
+    """The shipped tasks, by name."""
     folder = resources.files("synthtools.evaluate") / "tasks"
     files = {file.name: file for file in folder.iterdir()}
     names = {name: name.removesuffix(".json") for name in sorted(files)}
@@ -87,7 +87,7 @@ def shipped() -> dict[str, BenchmarkTask]:
 
 
 def load(path: str) -> BenchmarkTask:
-    """A task of the user's own. Raises SynthError: the file cannot be read or is not a task."""
+    """A task from a file of the user's. Raises SynthError: the file cannot be read or is not a task."""
     try:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -107,14 +107,14 @@ def _task(name: str, text: str, place: str) -> BenchmarkTask:
     for key, value in given.items():
         if key not in known or key == "name":
             raise SynthError(f"{place}: unknown field {key!r} (there are: {', '.join(known)})")
-        wanted = str(known[key].type)
-        if wanted.startswith("tuple") and isinstance(value, list):
+        kind = str(known[key].type)
+        if kind.startswith("tuple") and isinstance(value, list):
             value = tuple(value)
             right = all(isinstance(one, str) for one in value)
         else:
-            right = type(value).__name__ in wanted.split(" | ")
+            right = type(value).__name__ in kind.split(" | ")
         if not right:
-            raise SynthError(f"{place}: field {key!r} must be of type {wanted}")
+            raise SynthError(f"{place}: field {key!r} must be of type {kind}")
         values[key] = value
     if values.get("kind") not in KINDS:
         raise SynthError(f"{place}: field 'kind' must be one of {', '.join(KINDS)}")
@@ -124,19 +124,19 @@ def _task(name: str, text: str, place: str) -> BenchmarkTask:
 
 
 def files_of(task: BenchmarkTask, data: str | None) -> str:
-    """The file of a task's items in a data directory. Raises SynthError: it is not there."""
+    """The file of a task's items in a data directory. Raises SynthError: it is missing."""
     assert data is not None
     return find_data(data, task.data or (task.name,), task.split, task.name)
 
 
 def find_data(data: str, names: tuple[str, ...], splits: tuple[str, ...], suite: str) -> str:
-    """The file of a suite's data in a directory that may hold many suites, or be the suite's or the file.
+    """The file of a suite's data. ``data``: a directory of many suites, the suite's own directory, or the file.
 
     Args:
         names: of its directory or file; splits: of the file in its directory.
 
     Raises:
-        SynthError: it is not there, or several might be meant.
+        SynthError: it is missing or ambiguous.
     """
     if os.path.isfile(data):
         return data
@@ -144,19 +144,19 @@ def find_data(data: str, names: tuple[str, ...], splits: tuple[str, ...], suite:
         raise SynthError(f"{data}: does not exist")
     spelled = [f"{before}{name}" for name in names for before in ("", "eval_")]
     for folder in spelled:
-        # The directory of the suite itself may be what was named.
+        # ``data`` may be the directory of the suite itself.
         base = os.path.basename(os.path.abspath(data))
         whole = data if base == folder else os.path.join(data, folder)
         if os.path.isdir(whole):
-            held = sorted(n for n in os.listdir(whole) if not n.startswith("."))
+            entries = sorted(n for n in os.listdir(whole) if not n.startswith("."))
             for split in splits:
-                for name in held:
+                for name in entries:
                     if name.split(".")[0] == split:
                         return os.path.join(whole, name)
-            if len(held) == 1:
-                return os.path.join(whole, held[0])
+            if len(entries) == 1:
+                return os.path.join(whole, entries[0])
             raise SynthError(
-                f"{whole}: no file named {', '.join(splits)} (files: {', '.join(held) or 'none'})"
+                f"{whole}: no file named {', '.join(splits)} (files: {', '.join(entries) or 'none'})"
             )
     for name in sorted(os.listdir(data)):
         if name.split(".")[0] in spelled and os.path.isfile(os.path.join(data, name)):
@@ -168,7 +168,7 @@ def find_data(data: str, names: tuple[str, ...], splits: tuple[str, ...], suite:
 
 
 def fault(task: BenchmarkTask, record: dict[str, Any], solved: bool = False) -> str | None:
-    """Why a record cannot be an item of the task, or (``solved``) an example; None where it can."""
+    """Why a record is not a valid item of the task, or (``solved``) example; None if it is."""
     for name in _names(task, solved):
         if name not in record:
             return f'no field "{name}" (fields: {", ".join(record)})'
@@ -213,14 +213,14 @@ def _gold(answer: Any, choices: Iterable[str]) -> int | None:
 
 @dataclass(frozen=True)
 class ChoiceQuestion:
-    """An item of multiple choice as a model is asked.
+    """A multiple-choice item as presented to a model.
 
     Attributes:
-        prompts: the text before each choice (all the same, unless a gap is filled).
-        endings: what is scored after it.
-        lengths: characters of each choice, by which the normalised accuracy divides; where a gap is
-            filled, of the text up to its end, as in the harness.
-        gold: the right one.
+        prompts: the text before each choice (the same for all, unless a gap is filled).
+        endings: the scored text after each prompt.
+        lengths: characters of each choice, for the normalised accuracy; if a gap is filled, of the text up to
+            the end of the choice, as in the harness.
+        gold: the right choice.
     """
 
     prompts: list[str]
@@ -271,7 +271,7 @@ def _fields(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def program(task: BenchmarkTask, record: dict[str, Any], completion: str) -> str:
-    """The program that a completion becomes."""
+    """The program made from a completion."""
     assert task.program is not None
     return task.program.format_map({**_fields(record), "completion": completion})
 

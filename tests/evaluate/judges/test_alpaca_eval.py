@@ -136,7 +136,7 @@ def test_a_reference_is_one_model(evaluator, write, scripted):
     run = make(evaluator, write, scripted(better("gold")), {"m": "x"})
     two = [{"prompt": "Do 1", "response": "x", "model": model} for model in "ab"]
     object.__setattr__(run.options, "reference", write("two.jsonl", two))
-    with pytest.raises(SynthError, match="a reference is one"):
+    with pytest.raises(SynthError, match="the reference must be one"):
         alpaca_eval.run("alpaca_eval", run)
 
 
