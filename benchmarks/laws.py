@@ -18,7 +18,7 @@ from synthtools.evaluate.generations import followed
 from synthtools.measure.law_fit import Runs
 from synthtools.measure.law_study import best_mixture, study
 from synthtools.measure.laws import LAWS, mixture
-from synthtools.measure.record_numbers import summary
+from synthtools.measure.record_numbers import summaries
 
 # Besiroglu et al. 2024's constants of Hoffmann et al.'s law.
 CHINCHILLA = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
@@ -135,7 +135,13 @@ def main():
     for name, sample in DISTRIBUTIONS.items():
         for size in (100, 300, 2000):
             found = [
-                followed([{"kind": "x", **summary(sample(draw, size))} for _ in range(10)], [])
+                followed(
+                    [
+                        {"kind": "x", **summaries(sample(draw, size), np.array([0, size]))[0]}
+                        for _ in range(10)
+                    ],
+                    [],
+                )
                 for _ in range(2 * loops)
             ]
             warned = sum(one["warning"] is not None for one in found)

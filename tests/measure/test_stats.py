@@ -27,7 +27,7 @@ from synthtools.measure.diversity import (
     semantic_diversity,
 )
 from synthtools.measure.frequencies import kernel_density
-from synthtools.measure.record_numbers import RecordNumbers, summaries, summary
+from synthtools.measure.record_numbers import RecordNumbers, summaries
 from synthtools.measure.significance import compared, corrected_by_holm, mann_whitney
 from synthtools.reports import document
 from synthtools.reports import stats as stats_report
@@ -142,7 +142,7 @@ def test_compression_openings_and_summaries():
     found = openings(texts, [sentences(text) for text in texts])
     assert found["openings"] == [["as a model i", 0.75]] and found["distinct_share"] == 0.5
     assert openings([""], [[]])["reason"] == "no text"
-    short = summary(np.array([np.nan, 2.0]))
+    (short,) = summaries(np.array([np.nan, 2.0]), np.array([0, 2]))
     assert (short["documents"], short["without"], short["standard_deviation"]) == (1, 1, None)
 
 

@@ -1,4 +1,4 @@
-"""What is to be measured of groups of texts, and the statistics of one batch of them."""
+"""The measures of groups of texts, and the statistics of one batch."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from synthtools.text.words import word_counts
 
 @dataclass(frozen=True)
 class Measures:
-    """What is to be measured.
+    """The measures of a run.
 
     Attributes:
         names: of lengths, vocabulary, heaps, ngrams, compression, self-bleu, openings, tokens,
             semantic, rates, keywords.
-        sample, pooled: documents of a group for self-BLEU, compression and openings; of them, those
-            whose sentences are pooled.
+        sample, pooled: documents of a group for self-BLEU, compression and openings; of these, those
+            with pooled sentences.
         vectors: documents of a group for semantic diversity.
-        words: words of a group whose n-grams, MTLD and HD-D are taken.
-        by_model: the vectors come from a model, which needs the texts.
-        match: words of each group over which figures that depend on the amount of text are taken;
-            0 for as many as the smallest group that a law can be fitted to; None for all.
-        patterns: by name, whose rates are measured.
-        seed: of the rates' intervals.
+        words: words of a group for n-grams, MTLD and HD-D.
+        by_model: vectors come from a model, which needs the texts.
+        match: words of each group for figures that depend on the amount of text; 0: as many as in the
+            smallest group that a law can be fitted to; None: all.
+        patterns: by name, for rates.
+        seed: for the intervals of rates.
     """
 
     names: frozenset[str]
@@ -66,10 +66,10 @@ class BatchStatistics:
 
     Attributes:
         lengths: name → int64 [texts].
-        words: None where no measure needs them.
+        words: None if no measure needs them.
         tokens: ids of each text, None without a tokenizer.
         matches: of each pattern, int64 [texts].
-        phrases: of each group's texts; under None where the texts are of one group.
+        phrases: by group; under None if all texts are of one group.
     """
 
     lengths: dict[str, np.ndarray]
@@ -89,7 +89,7 @@ def batch_statistics(
 
     Args:
         encode: texts to token ids, None for no tokens.
-        groups_of: the group of each record; None where a batch is of one.
+        groups_of: the group of each record; None: each batch is of one group.
     """
 
     def work(batch: Batch, texts: TextBuffer) -> BatchStatistics:

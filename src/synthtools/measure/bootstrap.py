@@ -1,4 +1,4 @@
-"""Resamples, and intervals of figures from them."""
+"""Bootstrap resamples and intervals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def resampled(sizes: Sequence[int], resamples: int, seed: int) -> Iterator[list[np.ndarray]]:
-    """Draws with replacement from samples of these sizes: how often each item is drawn, int64 [size]."""
+    """Draws with replacement from samples of these sizes, as counts of each item, int64 [size]."""
     draw = np.random.default_rng(np.random.SeedSequence(seed))
     for _ in range(resamples):
         yield [np.bincount(draw.integers(0, n, n), minlength=n) for n in sizes]
@@ -19,15 +19,15 @@ def intervals(
 ) -> dict[str, list[float] | None]:
     """95 % intervals by the bias-corrected percentile bootstrap (Efron 1981).
 
-    A resample has more noise than the sample, and distances between two of them are larger: plain
-    percentiles would be too high.
+    Resamples are noisier than the sample, and distances between two of them larger: plain percentiles would be
+    too high.
 
     Args:
-        table: float64 [resamples, figures]; estimate: the figures themselves.
-        corrected: for bias; else plain percentiles.
+        table: float64 [resamples, figures]; estimate: the figures of the sample.
+        corrected: for bias; False: plain percentiles.
 
     Returns:
-        By name; None where a resample has no value.
+        By name; None if a resample has no value.
     """
     if not len(table):
         return {}

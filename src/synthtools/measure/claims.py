@@ -1,13 +1,13 @@
 """Claims about a table, judged by its repetitions [ours].
 
-A claim is a chain of comparisons between cells. It is computed for each repetition by itself, so that what the
-cells of a repetition have in common (its seed, its data) falls out of their difference. Of each comparison the
-difference in the claimed direction has a mean and a 95 % interval over the repetitions, and a verdict: reproduced
-where the interval is above 0, contradicted where it is below, inconclusive where it holds 0 or there is
-none; untested where the caller says so, or a run that it rests on does no better than its floor. A claim of a known value, ``left = right ± tolerance``, is tested against that value itself: reproduced where
-the mean is within the tolerance and the interval holds the value, however few repetitions make it wide, or is
-within the tolerance as a whole; contradicted where the mean is outside and the interval does not hold the
-value. Verdicts are not corrected for the number of claims.
+A claim is a chain of comparisons between cells. It is computed separately for each repetition, so that effects shared
+by the cells of a repetition (its seed, its data) cancel. For each comparison, the difference in the claimed direction
+has a mean and a 95 % interval over the repetitions, and a verdict: reproduced if the interval is above 0, contradicted
+if it is below, inconclusive if it contains 0 or there is none; untested if the caller says so, or if a run that it
+depends on is no better than its floor. A claim of a known value, ``left = right ± tolerance``, is tested against that
+value: reproduced if the mean is within the tolerance and the interval contains the value, even if few repetitions make
+it wide, or if the whole interval is within the tolerance; contradicted if the mean is outside and the interval does not
+contain the value. Verdicts are not corrected for the number of claims.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Claim:
 
 
 def parse(text: str) -> Claim:
-    """``WORDS: EXPRESSION``, parted at the last colon before a space; the expression alone is its own words.
+    """``WORDS: EXPRESSION``, split at the last colon before a space; without words they are the expression.
 
     Raises:
         ValueError: see ``expressions.parse``.
@@ -52,11 +52,7 @@ def parse(text: str) -> Claim:
 def _group(
     cell: Cell, claim: Claim, by: Sequence[str], names: Sequence[str], groups: Sequence[RunGroup]
 ) -> RunGroup:
-    """The one group that a cell is of.
-
-    Raises:
-        SynthError: there is none, or there are several.
-    """
+    """The group of a cell. Raises SynthError: there is none, or there are several."""
     where = f"claim {claim.text!r}, character {cell.at}"
     if cell.name not in names:
         raise SynthError(f"{where}: no value {cell.name!r}{near(cell.name, names)}")
@@ -67,11 +63,13 @@ def _group(
     fitting = [g for g in groups if all(same(g.fields[name], value) for name, value in cell.where)]
     if len(fitting) == 1:
         return fitting[0]
-    asked = ", ".join(f"{name}={wanted}" for name, wanted in cell.where) or "no field"
+    where_given = ", ".join(f"{name}={value}" for name, value in cell.where) or "no field"
     labels = [label(group.fields) for group in (fitting or groups)]
     count = f"{len(labels)} groups have" if fitting else "no group has"
     shown = "; ".join(labels[:_SHOWN]) + (" …" if len(labels) > _SHOWN else "")
-    raise SynthError(f"{where}: {count} {asked}; a cell is of one (there are: {shown})")
+    raise SynthError(
+        f"{where}: {count} {where_given}; a cell needs exactly one (there are: {shown})"
+    )
 
 
 def judged(
@@ -85,15 +83,14 @@ def judged(
     """A claim's part of the report.
 
     Args:
-        floors: value → the value that it is to be below in every run of a cell, or the number (what
-            guessing gets) that its interval is to be above, if the claim is to have a verdict.
-        untested: why no claim has one.
+        floors: conditions of a verdict: value → the value that it must be below in every run of a cell, or
+            the number (the score of guessing) that its interval must be above.
+        untested: why no claim is tested.
 
     Returns:
-        ``claim``, ``expression``, ``verdict``; ``reason`` where it is untested, where no interval was to be
-        had, or one of no width;
-        ``repetitions`` that all cells have, ``left_out``, those that only some have; ``weakest``,
-        the text of the comparison that holds least, and its ``difference``; ``comparisons``, all.
+        ``claim``, ``expression``, ``verdict``; ``reason`` if it is untested, or there is no interval or one of
+        width 0; ``repetitions`` that all cells have, ``left_out``: those that only some have; ``weakest``:
+        the text of the weakest comparison, and its ``difference``; ``comparisons``: all.
     """
     sides = [claim.chain[0].left, *(one.right for one in claim.chain)]
     sides += [one.tolerance for one in claim.chain if one.tolerance is not None]
@@ -102,7 +99,7 @@ def judged(
     columns = {cell: group.values[cell.name] for cell, group in group_of.items()}
     some = {one for column in columns.values() for one in column}
     shared = [one for one in some if all(one in column for column in columns.values())]
-    # In order: sums must not depend on that of the files.
+    # Sorted, so that sums do not depend on the order of files.
     shared.sort(key=lambda one: [*map(natural_order.order, one)])
     if not columns:
         shared = [()]  # numbers alone: the same in any repetition
@@ -130,7 +127,7 @@ def judged(
 def _no_better(
     group_of: dict[Cell, RunGroup], shared: list[Repetition], floors: Mapping[str, str | float]
 ) -> str | None:
-    """Which cell does no better than its floor, or has one that is not known."""
+    """A cell that is no better than its floor, or whose floor is not known."""
     for cell, group in group_of.items():
         floor, values, of = floors.get(cell.name), group.values[cell.name], label(group.fields)
         if isinstance(floor, float):
@@ -168,7 +165,7 @@ def _compared(
     if undefined or not shared:
         difference["reason"] = undefined or "no repetition has all of these values"
     elif len(shared) > 1 and difference["standard_deviation"] == 0:
-        # A coarse measure can do that without certainty: the verdict says so.
+        # Possible with a coarse measure, without certainty: noted beside the verdict.
         difference["reason"] = "the same in every repetition"
     return {
         "comparison": comparison.text,
@@ -179,11 +176,8 @@ def _compared(
 
 
 def _verdict(difference: dict[str, Any], sign: str, tolerance: float | None) -> str:
-    """What the interval of a difference says; of ``<=`` and ``>=`` a difference of 0 is as claimed.
-
-    Args:
-        tolerance: of ``=``, where a difference of 0 is what is claimed.
-    """
+    """The verdict from the interval of a difference; for ``<=`` and ``>=``, 0 agrees with the claim.
+    ``tolerance``: for ``=``, which claims a difference of 0."""
     low, high = difference["low"], difference["high"]
     if low is None:
         return OPEN
@@ -199,7 +193,7 @@ def _verdict(difference: dict[str, Any], sign: str, tolerance: float | None) -> 
 
 
 def _strength(compared: dict[str, Any]) -> tuple[int, float]:
-    """How far a comparison holds: by its verdict, then by its difference in standard errors."""
+    """Rank of a comparison: by its verdict, then by its standardised difference."""
     rank = (CONTRADICTED, OPEN, REPRODUCED).index(compared["verdict"])
     mean, spread = compared["difference"]["mean"], compared["difference"]["standard_deviation"]
     if mean is None:

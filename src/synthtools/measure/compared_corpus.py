@@ -1,4 +1,4 @@
-"""What is kept of a corpus that is read once, to be compared with others."""
+"""The data of a corpus for comparisons, from one reading."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from synthtools.text.phrases import PhraseTables, tabulate_phrases
 from synthtools.text.shingles import shingles
 from synthtools.text.words import word_counts
 
-# Of a sampled text no more is kept [ours].
+# Bytes kept of a sampled text, at most [ours].
 _MOST_BYTES = 40_000
 PERMUTATIONS = 128
 SAMPLE = 4000
 
 
 class SampledDocument(NamedTuple):
-    """A document of the sample; ``number`` is its place in the corpus."""
+    """A document of the sample; ``number``: its position in the corpus."""
 
     number: int
     text: str
@@ -39,11 +39,11 @@ class SampledDocument(NamedTuple):
 
 @dataclass(frozen=True)
 class BatchFacts:
-    """What is computed of a batch of records.
+    """Properties of a batch of records.
 
     Attributes:
         keys: of ids, else of texts; texts: uint64, equal for equal texts.
-        prompts: uint64 of the prompt of each record, None where no field is named.
+        prompts: uint64, hashes of prompts; None without a prompt field.
         signatures: uint8 [texts, PERMUTATIONS], lowest bytes of MinHash of shingles of five words.
         words: int32 [texts].
         form: float32 [texts, MEASURES of ``form``].
@@ -66,7 +66,7 @@ def batch_facts(prompt_field: str | None) -> Callable[[Batch, TextBuffer], Batch
         own = hashes([MISSING] * len(texts), texts.views()).values
         prompts = None
         if prompt_field is not None:
-            # A record without a prompt shares none.
+            # Records without a prompt share it with no other.
             prompts = own.copy()
             for index, value in enumerate(batch.column(prompt_field)):
                 if value is not MISSING and value is not None:
@@ -89,7 +89,7 @@ def batch_facts(prompt_field: str | None) -> Callable[[Batch, TextBuffer], Batch
 class ComparedCorpus:
     """A corpus, read batch by batch.
 
-    Memory: 250 bytes a document, 100 MB for phrases, and at most 40 kB for each document of the sample.
+    Memory: 250 bytes per document, 100 MB for phrases, at most 40 kB for each document of the sample.
     """
 
     name: str
@@ -124,7 +124,7 @@ class ComparedCorpus:
         self.bytes += text_bytes
 
     def sample(self) -> list[SampledDocument]:
-        """Documents in the order of their draws: any beginning of it is a sample, too."""
+        """Documents in the order of their draws; any prefix is also a sample."""
         return self._sample.result()
 
     def column(self, of: Callable[[BatchFacts], Any]) -> np.ndarray:
@@ -132,23 +132,23 @@ class ComparedCorpus:
         return np.concatenate([of(one) for one in self._facts]) if self._facts else np.zeros(0, int)
 
     def take_signatures(self) -> list[np.ndarray]:
-        """Those of each batch, given once: half of what a document takes, for one use."""
+        """Those of each batch, released here: half of the memory of a document, and used once."""
         signatures = [one.signatures for one in self._facts]
         self._facts = [replace(one, signatures=one.signatures[:0].copy()) for one in self._facts]
         return signatures
 
     def named(self) -> np.ndarray:
-        """Hashes of the ids of those documents that have one."""
+        """Hashes of the ids of documents with an id."""
         return self.column(lambda one: one.keys.values[~one.keys.by_text])
 
     def prompts(self) -> np.ndarray:
-        """Hashes of the prompts, none where no field is named."""
+        """Hashes of the prompts; empty without a prompt field."""
         if not self._facts or self._facts[0].prompts is None:
             return np.zeros(0, np.uint64)
         return self.column(lambda one: one.prompts)
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
-    """The names of files without folders and suffixes, where they tell the paths apart."""
+    """The names of files without folders and suffixes if these are unique, otherwise the paths."""
     short = [stem(Path(path).name) or path for path in paths]
     return short if len(set(short)) == len(short) else list(paths)

@@ -1,4 +1,4 @@
-"""Corpora against a reference: every question of ``corpus_questions``, asked of each pair."""
+"""Corpora compared with a reference: every question of ``corpus_questions`` for each pair."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ HeldOut = Callable[
 
 @dataclass
 class ModelledSample:
-    """What models say of a corpus's sample.
+    """Scores and vectors of a corpus's sample.
 
     Attributes:
-        documents: the sample; scored: its beginning under the language model.
-        vectors: float32 [some, width], of the first documents; there: bool, which have one.
+        documents: the sample; scored: its first documents under the language model.
+        vectors: float32 [some, width], of the first documents; there: bool, which of these have one.
     """
 
     documents: list[SampledDocument]
@@ -51,8 +51,7 @@ class ModelledSample:
 
 
 class CorpusComparison:
-    """Corpora, the reference first, and what they have in common: equal lengths and clusters of
-    near-duplicates."""
+    """Corpora, the reference first, with the common length of texts and joint clusters of near-duplicates."""
 
     def __init__(
         self, corpora: Sequence[ComparedCorpus], samples: Sequence[ModelledSample], seed: int
@@ -70,7 +69,7 @@ class CorpusComparison:
         self.vectors = [one.vectors[one.there] for one in samples]
 
     def _beginnings(self, sample: ModelledSample) -> tuple[np.ndarray, list[str]]:
-        """Documents of the sample that reach the common length, and their text up to it."""
+        """Documents of the sample of at least the common length, and their text up to it."""
         cut = first_words(TextBuffer.of([d.text for d in sample.documents]), self.words)
         kept = [row for row, text in enumerate(cut) if text is not None]
         return np.array(kept, np.int64), [text for text in cut if text is not None]
@@ -97,7 +96,7 @@ class CorpusComparison:
             "form": questions.form(forms, alpha),
             "classifier": questions.classifier(self._folds(which, held_out), alpha),
         }
-        # Of the fifty most frequent words of both, the share that is frequent in both.
+        # Of the fifty most frequent words of each, the share that is frequent in both.
         one, other = (frequent_words(map(words_of, some[:500])) for some in texts)
         of_question = {name: [answers[name]] for name in QUESTIONS if name in answers}
         of_question["duplicates"] = [answers["near_duplicates"], answers["exact_duplicates"]]
@@ -120,7 +119,7 @@ class CorpusComparison:
         }
 
     def _shared(self, which: int, of: Callable[[ComparedCorpus], np.ndarray]) -> int:
-        """Documents of the other whose id, or prompt, the reference has too."""
+        """The number of documents of the other whose id (or prompt) also occurs in the reference."""
         return int(np.isin(of(self.corpora[which]), of(self.corpora[0])).sum())
 
     def _coverage(self, which: int) -> QuestionAnswer:
@@ -145,7 +144,7 @@ class CorpusComparison:
         return answer
 
     def _folds(self, which: int, held_out: HeldOut) -> list[tuple[np.ndarray, np.ndarray]]:
-        """At most so many documents of both sides, equally many, of one length."""
+        """Held-out scores of equally many documents of both sides, of the common length."""
         count = min(_MOST_CLASSIFIED, *(len(self._texts[i][1]) for i in (0, which)))
         if count < 10:
             return []
@@ -153,7 +152,7 @@ class CorpusComparison:
         return held_out([self._texts[i][1][:count] for i in (0, which)], np.split(joined, 2))
 
     def _groups(self, which: int, rows: np.ndarray) -> list[np.ndarray]:
-        """Of the sample's documents: what must not be on both sides of a test where it is equal."""
+        """Keys of documents; those with an equal key must not be split between training and test."""
         corpus = self.corpora[which]
         index = np.array([self.samples[which].documents[i].number for i in rows], np.int64)
         keys = corpus.column(lambda f: f.keys.values)[index]
@@ -164,10 +163,10 @@ class CorpusComparison:
     def report(
         self, held_out: HeldOut, scored: int, stage: Callable[[str], None]
     ) -> dict[str, Any]:
-        """All but the sentences.
+        """The report without its sentences.
 
         Args:
-            held_out: see ``curate.text_classifier``; scored: tokens of a document that were scored at most.
+            held_out: see ``curate.text_classifier``; scored: tokens scored of a document at most.
             stage: called with the name of each stage.
         """
         pairs = []
@@ -237,7 +236,7 @@ def _common_length(lengths: Sequence[np.ndarray]) -> int:
 
 
 def _joined(sides: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """One number for documents that agree in any of their keys, directly or by others: int64."""
+    """int64, equal for documents connected by equal keys, directly or through others."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -254,7 +253,7 @@ def _joined(sides: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
 
 
 def _opening(documents: Sequence[SampledDocument]) -> tuple[str, float]:
-    """The most frequent first eight words of a sample, and the share of documents that have them."""
+    """The most frequent first eight words in a sample, and the share of documents with them."""
     counts = Counter(" ".join(document.text[:400].split()[:8]) for document in documents)
     if not counts:
         return "", 0.0

@@ -1,7 +1,7 @@
 """The questions of ``synth compare``: in which ways one corpus differs from another, in numbers.
 
-Each function gives the question's numbers and its effects (see ``effects``); ``alpha`` is what a question
-may claim wrongly, shared by its effects.
+Each function returns a question's numbers and effects (see ``effects``); ``alpha`` is the question's error rate,
+shared by its effects.
 """
 
 from __future__ import annotations
@@ -24,18 +24,14 @@ from synthtools.text.lexical_richness import BREAK
 from synthtools.text.self_bleu import self_bleu_of, sentences
 from synthtools.text.words import word_hashes
 
-# Parts into which a corpus is cut for the spread of what belongs to many documents together.
+# Parts into which a corpus is split to estimate the spread of figures over many documents.
 _PARTS = 20
 _FEWEST_PARTS = 5
 _KEYWORDS = 15  # of a kind, on each side
 
 
 class QuestionAnswer(NamedTuple):
-    """What a question comes to.
-
-    Attributes:
-        numbers: by name; effects: those that are tested; further: for the report's tables.
-    """
+    """The answer to a question: numbers by name, tested effects, and further data for the report's tables."""
 
     numbers: Mapping[str, float | int | None]
     effects: list[Effect]
@@ -45,11 +41,11 @@ class QuestionAnswer(NamedTuple):
 def perplexity(
     plain: Sequence[np.ndarray], matched: Sequence[np.ndarray], alpha: float
 ) -> QuestionAnswer:
-    """Is it easier to predict?
+    """Is the other corpus easier to predict?
 
     Args:
-        plain, matched: nats a token of the documents of the reference and of the other; over all
-            scored tokens, and over equally many of each.
+        plain, matched: nats per token of the documents of the reference and of the other; over all
+            scored tokens, and over equally many of each document.
     """
     whole = [side[np.isfinite(side)] for side in plain]
     one, other = (side[np.isfinite(side)] for side in matched)
@@ -80,10 +76,10 @@ _DIVERSITY = ("distinct_words", "mtld", "distinct_bigrams", "distinct_sentences"
 
 
 def diversity(sides: Sequence[Sequence[str]], alpha: float) -> QuestionAnswer:
-    """Is it narrower? Each corpus is cut into parts of equally many documents of one length.
+    """Is it less diverse? Each corpus is split into parts of equally many documents of one length.
 
     Args:
-        sides: texts of equally many words, in an order of chance.
+        sides: texts of equally many words, in random order.
     """
     parts = min(_PARTS, min(map(len, sides)) // _FEWEST_PARTS)
     names = [f"diversity.{name}" for name in _DIVERSITY]
@@ -130,11 +126,11 @@ def _of_parts(texts: Sequence[str], size: int) -> np.ndarray:
 
 
 def duplicates(name: str, one: np.ndarray, other: np.ndarray, alpha: float) -> QuestionAnswer:
-    """Does it repeat itself, or the other?
+    """Does it repeat itself, or the reference?
 
     Args:
         name: of the kind of duplicates.
-        one, other: what is equal for documents that are duplicates, of the reference and of the other.
+        one, other: keys of the documents of the reference and of the other, equal for duplicates.
     """
     n, m = len(one), len(other)
     copies = [np.unique(side, return_counts=True)[1] - 1 for side in (one, other)]
@@ -150,10 +146,10 @@ def duplicates(name: str, one: np.ndarray, other: np.ndarray, alpha: float) -> Q
 def keywords(
     corpora: Sequence[KeywordCounts], texts: Sequence[Sequence[str]], alpha: float
 ) -> QuestionAnswer:
-    """Which words and phrases give it away?
+    """Which words and phrases are characteristic of it?
 
     Args:
-        texts: samples of both corpora, for places where the words stand.
+        texts: samples of both corpora, for examples.
     """
     rows = log_odds(corpora[0], corpora[1], top=_KEYWORDS, level=alpha)
     for row in rows:
@@ -175,8 +171,8 @@ def keywords(
 
 
 def clustered(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """The cluster of each document, int64, found without regard to corpora (see ``mauve.clusters``): one for
-    forty documents, 2 to 40 [ours].
+    """The cluster of each document, int64, ignoring corpora (see ``mauve.clusters``): one per forty documents,
+    2 to 40 [ours].
 
     Args:
         vectors: float32 [documents, width], of all corpora together.
@@ -187,7 +183,7 @@ def clustered(vectors: np.ndarray, seed: int) -> np.ndarray:
     return mauve.clusters(mauve.components(vectors), count, np.random.default_rng(seed))
 
 
-# A cluster is hardly entered where the other has less than this part of its share there.
+# A cluster is hardly entered if the other's share there is less than this part of the reference's.
 HARDLY = 0.2
 
 
@@ -197,7 +193,7 @@ def coverage(
     """Does it cover the same ground?
 
     Args:
-        of: the cluster of each document of the reference and of the other; vectors: of the same.
+        of: the cluster of each document of the reference and of the other; vectors: of the same documents.
     """
     (n, m) = map(len, of)
     count = 1 + max((int(side.max()) for side in of if len(side)), default=0)
@@ -213,7 +209,7 @@ def coverage(
         rare = one["differs"] and l / m < HARDLY * k / n
         missing += k / n if rare else 0.0
         entered.append({"cluster": cluster, "reference": k, "other": l, "hardly_entered": rare})
-    size = min(n, m)  # both sides weigh the same
+    size = min(n, m)  # equal weight for both sides
     near = mauve.mauve(*(side[:size] for side in vectors), seed=seed)
     numbers = {
         "clusters": len(used),
@@ -226,7 +222,7 @@ def coverage(
 
 
 def form(sides: Sequence[np.ndarray], alpha: float) -> QuestionAnswer:
-    """Is it formed alike?
+    """Does its form differ?
 
     Args:
         sides: float [documents, MEASURES of ``form``] of the reference and of the other.
@@ -241,17 +237,17 @@ def form(sides: Sequence[np.ndarray], alpha: float) -> QuestionAnswer:
 
 
 def classifier(folds: list[tuple[np.ndarray, np.ndarray]], alpha: float) -> QuestionAnswer:
-    """Could a simple classifier tell? ``folds``: see ``effects.of_auc``."""
+    """Can a simple classifier tell them apart? ``folds``: see ``effects.of_auc``."""
     auc = effects.of_auc("classifier.auc", folds, alpha)
-    held = [sum(len(side) for side in sides) for sides in zip(*folds, strict=True)] if folds else []
-    return QuestionAnswer({"auc": auc["value"]}, [auc], {"held_out": held})
+    sizes = [sum(map(len, sides)) for sides in zip(*folds, strict=True)]
+    return QuestionAnswer({"auc": auc["value"]}, [auc], {"held_out": sizes})
 
 
 def telling_words(documents: Sequence[set[str]], inside: np.ndarray, most: int = 8) -> list[str]:
-    """Words that some documents have more often than the others, the most telling first.
+    """Words that are more frequent in some documents than in the others, the most characteristic first.
 
     Args:
-        documents: the words of each; inside: bool, which are meant.
+        documents: the words of each; inside: bool, the documents to characterise.
     """
     counts: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
     for words, own in zip(documents, inside.tolist(), strict=True):

@@ -1,10 +1,9 @@
-"""Two distributions of perplexity against each other: coverage collapse (ToEdit, figures 2 and 3).
+"""Comparison of two distributions of perplexity: coverage collapse (ToEdit, figures 2 and 3).
 
-Synthetic text covers the lower part of the range of human text. How much of each distribution is
-outside the other, how far the two are apart, and how sure that is. Perplexity is skewed to the
-right, with outliers of any size, so densities are taken of ln ppl unless the linear scale is asked
-for: the overlap and the Jensen–Shannon divergence of two densities are the same on any scale, but a
-kernel of one width fits only where the spread is even [ours].
+Synthetic text covers the lower part of the range of human text. Measured are the shares of each distribution outside
+the other, the distance between the two, and its uncertainty. Perplexity is skewed to the right, with outliers of any
+size, so densities are of ln ppl unless the linear scale is requested: the overlap and the Jensen–Shannon divergence of
+two densities do not depend on the scale, but a kernel of fixed width needs an even spread [ours].
 """
 
 from __future__ import annotations
@@ -47,11 +46,11 @@ class Axis:
 def common_axis(sides: list[np.ndarray], log: bool = True) -> Axis | None:
     """A grid for densities of several corpora, and the edges of their histograms.
 
-    On the logarithmic scale the grid holds all documents; on the linear one it runs over the
-    range without outliers of every corpus, which one outlier would otherwise stretch beyond use.
+    On the logarithmic scale the grid covers all documents; on the linear one the range of every corpus
+    without outliers, as a single outlier would stretch it beyond use.
 
     Args:
-        sides: finite perplexities of each, ascending; those without documents are passed over.
+        sides: finite perplexities of each, ascending; those without documents are ignored.
     """
     places = [np.log(side) if log else side for side in sides if len(side)]
     if not places:
@@ -73,7 +72,7 @@ def common_axis(sides: list[np.ndarray], log: bool = True) -> Axis | None:
 
 
 def bandwidth(sample: np.ndarray) -> float:
-    """Scott's rule, s·n^(−1/5), as scipy's ``gaussian_kde`` has it; 0 where there is no spread."""
+    """Scott's rule, s·n^(−1/5), as in scipy's ``gaussian_kde``; 0 without spread."""
     if len(sample) < 2:
         return 0.0
     return float(sample.std(ddof=1)) * float(len(sample) ** -0.2)
@@ -92,24 +91,22 @@ def density(sample: np.ndarray, grid: np.ndarray) -> np.ndarray | None:
 
 
 class _Binned:
-    """The density of resamples: the sample laid on the grid by linear binning, one kernel width.
-
-    Fast, and within a thousandth of the exact density; only intervals come from it.
-    """
+    """The density of resamples, by linear binning on the grid and a fixed kernel width: fast, and within a
+    thousandth of the exact density. Used for intervals only."""
 
     def __init__(self, sample: np.ndarray, grid: np.ndarray) -> None:
         step = grid[1] - grid[0]
         places = np.clip((sample - grid[0]) / step, 0, len(grid) - 1.000001)
         self._left = places.astype(np.int64)
         self._share = places - self._left
-        # Documents beyond a linear grid have no place on it.
+        # Documents outside a linear grid are left out.
         self._there = (sample >= grid[0]) & (sample <= grid[-1])
         width = bandwidth(sample)
         z = (grid[:, None] - grid[None, :]) / width
         self._kernel = np.exp(-0.5 * z * z) / (width * np.sqrt(2 * np.pi))
 
     def density(self, counts: np.ndarray) -> np.ndarray:
-        """Of the resample that holds each document ``counts`` times."""
+        """Of the resample with each document ``counts`` times."""
         weights = counts * self._there
         size = len(self._kernel)
         laid = np.bincount(self._left, weights * (1 - self._share), size)
@@ -124,7 +121,7 @@ def overlap(f: np.ndarray, g: np.ndarray, grid: np.ndarray) -> float:
 
 def jensen_shannon(f: np.ndarray, g: np.ndarray) -> float:
     """Jensen–Shannon divergence in nats (at most ln 2) of densities on one even grid."""
-    # What is next to nothing would leave the doubles when it is halved.
+    # Tiny values would underflow when halved.
     p, q = (np.where(d > 1e-250 * d.max(), d, 0) / d.sum() for d in (f, g))
     middle = (p + q) / 2
     return 0.5 * (kl(p, middle) + kl(q, middle))
@@ -144,13 +141,13 @@ def apart(left: np.ndarray, right: np.ndarray) -> tuple[float, float]:
 
 
 def figures(left: np.ndarray, right: np.ndarray) -> dict[str, float]:
-    """The table of coverage collapse, but for what needs densities; of ascending perplexities.
+    """The table of coverage collapse without the density figures, from ascending perplexities.
 
     ``left_outside``: share of the left corpus outside the range of the right one;
     ``left_above_maximum``, ``left_above_p99``: above the right one's maximum and 99th percentile;
-    the same of the right. ``range_covered``: how much of the left one's range between its 1st and
-    99th percentile is in that of the right. ``wasserstein`` in perplexity, ``wasserstein_log`` in
-    nats a token. Ratios and shifts are right to left.
+    likewise for the right. ``range_covered``: the part of the left one's range between its 1st and
+    99th percentile that is within the right one's. ``wasserstein`` in perplexity, ``wasserstein_log`` in
+    nats per token. Ratios and shifts are of right to left.
     """
     table: dict[str, float] = {}
     for name, one, other in (("left", left, right), ("right", right, left)):
@@ -192,7 +189,7 @@ def compare(
     """The table of two corpora with 95 % bootstrap intervals [ours].
 
     Args:
-        left, right: finite perplexities; ascending, or with ``paired`` of the same documents in one
+        left, right: finite perplexities, ascending; with ``paired``, of the same documents in the same
             order.
         resamples: draws of documents with replacement; 0 for no intervals.
         paired: draw the same documents on both sides.
@@ -212,7 +209,7 @@ def compare(
     binned = [] if flat else [_Binned(side, axis.points) for side in placed]
     sizes = [len(left)] if paired else [len(left), len(right)]
     for row, drawn_times in enumerate(resampled(sizes, resamples, seed)):
-        # As the documents came, or already by rank.
+        # In the order of the documents, or already by rank.
         counts = [drawn_times[0][o] for o in order] if paired else drawn_times
         drawn = [np.repeat(side, n) for side, n in zip(ranked, counts, strict=True)]
         smooth: list[np.ndarray | None] = [None, None]
@@ -231,7 +228,7 @@ def _of_densities(densities: list[np.ndarray | None], axis: Axis) -> dict[str, A
 
 
 def side(ppl: np.ndarray, axis: Axis | None, resamples: int, seed: int) -> dict[str, Any]:
-    """One corpus: middle, spread and percentiles with intervals, histogram and density on the axis.
+    """One corpus: location, spread and percentiles with intervals, histogram and density on the axis.
 
     Args:
         ppl: finite perplexities, ascending.

@@ -1,5 +1,5 @@
-"""How varied the texts of a group are: numbers of a sample or of a sequence of words, and how
-its vocabulary grows (Heaps' law)."""
+"""Diversity of the texts of a group, from a sample or a sequence of words, and the growth of its vocabulary (Heaps'
+law)."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _OPENING = 4
 _TEMPLATE = 6
 _FRAME_WORDS = 100
 _OPEN = ("*",) * _TEMPLATE
-# Combining marks stay in their words; ASCII has none, and is matched twice as fast without them.
+# Combining marks belong to words; ASCII has none, and matching is twice as fast without them.
 _WORDS = {True: r"\w++", False: rf"\w[\w{marks()}]*+"}
 
 
 def _first_tokens(count: int, word: str) -> re.Pattern[str]:
-    """Matches the first tokens of a text, without looking at the others."""
+    """Matches the first tokens of a text, without scanning the rest."""
     token = rf"\s*+({word}|[^\w\s]++)"
     return re.compile(token + f"(?:{token}" * (count - 1) + ")?" * (count - 1))
 
@@ -45,7 +45,7 @@ _BEGINNING = {
 
 
 def entropy(counts: np.ndarray) -> float | None:
-    """Entropy of a distribution by its counts, in nats; None where there are none."""
+    """Entropy of a distribution from its counts, in nats; None without counts."""
     total = counts.sum()
     if not total:
         return None
@@ -54,10 +54,10 @@ def entropy(counts: np.ndarray) -> float | None:
 
 
 def sequence_figures(sequence: np.ndarray) -> dict[str, Any]:
-    """MTLD and HD-D of a sequence of words, and of its n-grams distinct-n and entropy.
+    """MTLD and HD-D of a sequence of words; distinct-n and entropy of its n-grams.
 
     Args:
-        sequence: uint64, a ``BREAK`` behind each document; n-grams do not cross it.
+        sequence: uint64, with a ``BREAK`` after each document; n-grams do not cross it.
     """
     words = sequence[sequence != BREAK]
     figures = figures_of(words, np.array([0, len(words)]))[0]
@@ -87,7 +87,7 @@ def _number(value: float) -> float | None:
 
 
 def compression(texts: Sequence[str]) -> dict[str, Any]:
-    """Bytes of the texts, joined by newlines, over their bytes after zstd."""
+    """Size of the texts, joined by newlines, and its ratio to the size after zstd."""
     data = "\n".join(texts).encode("utf-8")
     if not data:
         return {"bytes": 0, "ratio": None, "reason": "no text"}
@@ -98,19 +98,19 @@ def compression(texts: Sequence[str]) -> dict[str, Any]:
 def lexical_diversity(
     of_texts: Sequence[list[str]], pooled: int
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """100 − self-BLEU (Baskets): within each text, and of the sentences of some texts together.
+    """100 − self-BLEU (Baskets): within each text, and of the pooled sentences of some texts.
 
     Args:
         of_texts: the ``sentences`` of each text of a sample in random order; the first ``pooled`` are
             pooled.
 
     Returns:
-        The numbers, and float64 [texts]: the mean over the sentences of each, NaN where there are
-        fewer than two of four words or more.
+        The numbers, and float64 [texts]: the mean over the sentences of each, NaN with fewer than two
+        of at least four words.
     """
     together = [sentence for some in of_texts[:pooled] for sentence in some]
     *each, pool = self_bleu_of([*of_texts, together])
-    # BLEU of equal sentences is above 100 by rounding.
+    # BLEU of equal sentences can exceed 100 by rounding.
     per_text = np.array(
         [max(0.0, 100 - s.mean()) if len(s) > 1 else math.nan for s in each], np.float64
     )
@@ -125,18 +125,17 @@ def lexical_diversity(
 
 
 def openings(texts: Sequence[str], of_texts: Sequence[list[str]]) -> dict[str, Any]:
-    """What texts begin with again and again [ours].
+    """Repeated openings and templates [ours].
 
-    An opening is a text's first four tokens. A template is how a sentence begins, six tokens, with
-    all but the 100 words that begin sentences most often left open (``*``); at least one is open and
-    at least three are not.
+    An opening is a text's first four tokens. A template is the first six tokens of a sentence, with all but the
+    100 most frequent words of such beginnings replaced by ``*``: at least one and at most three.
 
     Args:
         of_texts: the ``sentences`` of each text.
 
     Returns:
-        ``distinct_share`` of the openings; ``openings`` and ``templates`` that more than one text
-        has: ``[words, share of the texts]``, the most frequent first.
+        ``distinct_share`` of the openings; ``openings`` and ``templates`` of more than one text:
+        ``[words, share of the texts]``, the most frequent first.
     """
     firsts = Counter(
         " ".join(first) for text in texts if (first := beginning(text[:400].lower(), _OPENING))
@@ -165,7 +164,7 @@ def openings(texts: Sequence[str], of_texts: Sequence[list[str]]) -> dict[str, A
 
 
 def beginning(text: str, most: int) -> tuple[str, ...]:
-    """The first tokens of a text, at most so many."""
+    """The first ``most`` tokens of a text, or fewer."""
     match = _BEGINNING[most, text.isascii()].match(text)
     return match.groups()[: match.lastindex] if match else ()
 
@@ -184,7 +183,7 @@ def semantic_diversity(vectors: np.ndarray) -> dict[str, Any]:
     sum to |Σ x|² − n.
 
     Args:
-        vectors: float [n, dimensions]; those of zeros have no direction and are counted.
+        vectors: float [n, dimensions]; zero vectors have no direction and are counted separately.
     """
     rows = np.asarray(vectors, np.float64)
     norms = np.sqrt((rows * rows).sum(axis=1)) if len(rows) else np.zeros(0)
@@ -207,15 +206,15 @@ _SHOWN = 200
 def heaps(words: np.ndarray, distinct: np.ndarray) -> dict[str, Any]:
     """Fits V(n) = K·n^β by non-linear least squares.
 
-    The intervals are those of the least squares, at 95 %, by Student's t. Points of one curve lean
-    on each other, so that they are narrower than the law deserves.
+    The 95 % intervals are those of least squares, by Student's t. The points of a curve are dependent, so that
+    they are too narrow.
 
     Args:
-        words: n, int64 [points], one every 1,000 words; distinct: V of each.
+        words: n, int64 [points], one every 1,000 words; distinct: V at each.
 
     Returns:
         ``k``, ``beta``, their ``*_interval``, ``r_squared``, ``points`` and the ``curve`` (at most
-        200 points of it); the numbers are None with a ``reason`` where there is no fit.
+        200 points of it); the numbers are None, with a ``reason``, if there is no fit.
     """
     names = ("k", "k_interval", "beta", "beta_interval", "r_squared")
     if len(words) < _FEWEST_POINTS:
@@ -226,7 +225,7 @@ def heaps(words: np.ndarray, distinct: np.ndarray) -> dict[str, Any]:
     from scipy.optimize import OptimizeWarning, curve_fit
 
     n, v = words.astype(np.float64), distinct.astype(np.float64)
-    # A line through the logarithms is near enough to begin with.
+    # The start: a line through the logarithms.
     slope, height = np.polyfit(np.log(n), np.log(v), 1)
     unfitted: dict[str, Any] = {**dict.fromkeys(names), "points": len(words), "curve": curve}
     with warnings.catch_warnings():
@@ -234,7 +233,7 @@ def heaps(words: np.ndarray, distinct: np.ndarray) -> dict[str, Any]:
         try:
             (k, beta), covariance = curve_fit(law, n, v, p0=(np.exp(height), slope))
         except (RuntimeError, OptimizeWarning):
-            return {**unfitted, "reason": "the least squares find no minimum"}
+            return {**unfitted, "reason": "least squares found no minimum"}
     reach = quantile(len(n) - 2) * np.sqrt(np.diag(covariance))
     spread = float(((v - v.mean()) ** 2).sum())
     rest = float(((v - law(n, k, beta)) ** 2).sum())
@@ -252,10 +251,10 @@ def heaps(words: np.ndarray, distinct: np.ndarray) -> dict[str, Any]:
 def matched(
     words: np.ndarray, distinct: np.ndarray, most: int, total: int
 ) -> tuple[tuple[np.ndarray, np.ndarray], str | None]:
-    """The beginning of a curve, ``most`` words of ``total``; none, with the reason, of fewer words.
+    """The beginning of a curve, up to ``most`` of ``total`` words; if there are fewer, none, with the reason.
 
-    β falls along every curve, so that a small corpus has a larger β than a large one of its kind:
-    only curves of one length can be compared.
+    β decreases along every curve, so that a small corpus has a larger β than a large one of the same kind:
+    only curves of the same length can be compared.
     """
     if total < most:
         return (words[:0], distinct[:0]), f"{total:,} words, fewer than the {most:,} to be matched"

@@ -1,4 +1,4 @@
-"""A map of groups of documents: their vectors, coordinates, and how far groups are apart."""
+"""A map of groups of documents: their vectors, coordinates, and differences between groups."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from synthtools.records.batch import MISSING, Batch
 from synthtools.records.record_keys import ID_FIELD
 from synthtools.records.rejects import Rejects
 
-# Beyond this, squares and their sums leave the range in which coordinates are computed.
+# Beyond this, squares and their sums overflow the range in which coordinates are computed.
 _LARGEST = 1e15
 
 
@@ -27,9 +27,9 @@ class MapGroup:
     """A group of documents.
 
     Attributes:
-        missing: records that have null for a vector; seen: all others.
-        batches, order: the drawn documents, and int64 in which order they count.
-        vectors: float32 [points, width]; points: what names each.
+        missing: records with null for a vector; seen: all others.
+        batches, order: the drawn documents, and their order in the sample, int64.
+        vectors: float32 [points, width]; points: group, id and record of each.
     """
 
     name: str
@@ -45,26 +45,23 @@ class MapGroup:
         embedded: Iterable[tuple[Batch, np.ndarray, np.ndarray]],
         advance: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Takes the drawn documents with their vectors and which of them have one.
-
-        Args:
-            advance: called with the number of documents of each batch.
-        """
-        rows, names, there = [], [], [np.zeros(0, bool)]
+        """Takes (batch, vectors, which have one) of the drawn documents. ``advance``: called with the number of
+        documents of each batch."""
+        rows, names, present = [], [], [np.zeros(0, bool)]
         for batch, vectors, has_vector in embedded:
             advance(len(batch))
             rows.append(vectors)
-            there.append(has_vector)
+            present.append(has_vector)
             ids = [None if value is MISSING else value for value in batch.column(ID_FIELD)]
             for value, line in zip(ids, batch.numbers.tolist(), strict=True):
                 names.append({"group": self.name, "id": value, "record": f"{batch.source}:{line}"})
-        kept = self.order[np.concatenate(there)[self.order]]
+        kept = self.order[np.concatenate(present)[self.order]]
         if len(kept):
             self.vectors = np.concatenate(rows)[kept]
         self.points = [names[index] for index in kept]
 
     def report(self) -> dict[str, Any]:
-        """How many documents there were, were drawn, and are on the map."""
+        """The numbers of documents in all, drawn, and on the map."""
         return {
             "name": self.name,
             "records": self.seen + self.missing,
@@ -77,7 +74,7 @@ class MapGroup:
 def sound_vectors(
     batch: Batch, field: str, option: str, rejects: Rejects, dimensions: int | None
 ) -> tuple[Batch, int, int | None]:
-    """Records with a vector, how many have null for one, and the vectors' dimensions by now."""
+    """Records with a vector, the number with null, and the vectors' dimensions, if known."""
     ((kept, nulls),) = without_nulls([batch], field)
     for sound, vectors in with_vectors([kept], field, option, rejects, dimensions):
         return sound, nulls, vectors.shape[1]
@@ -87,11 +84,7 @@ def sound_vectors(
 def stored_vectors(
     batches: Iterable[Batch], field: str, unit: bool
 ) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
-    """Records and the vectors of a field, which ``sound_vectors`` let pass.
-
-    Args:
-        unit: scale them to length 1.
-    """
+    """Records and the vectors of a field, checked by ``sound_vectors``; ``unit``: scaled to length 1."""
     for batch, vectors in with_vectors(batches, field, "", Rejects()):
         yield batch, unit_length(vectors) if unit else vectors, np.ones(len(batch), bool)
 
@@ -109,7 +102,7 @@ def document_map(
 
     Args:
         method: see ``projection.project``; neighbours, permutations: see ``two_sample.compare``.
-        stage: called with what is being done, in words.
+        stage: called with a description of each stage.
 
     Raises:
         SynthError: a group is empty, or a number is too large.
@@ -146,8 +139,8 @@ def _stacked(groups: list[MapGroup]) -> np.ndarray:
         if not len(group.points):
             seen = group.seen + group.missing
             why = f"none of its {seen:,} records has a vector" if seen else "there are no records"
-            raise SynthError(f"{group.name}: {why}, so that it has no place on a map")
+            raise SynthError(f"{group.name}: {why}, so that it cannot be put on a map")
     vectors = np.concatenate([group.vectors for group in groups])
     if np.abs(vectors).max() > _LARGEST:
-        raise SynthError(f"vectors hold numbers beyond {_LARGEST:g}; scale them to length 1")
+        raise SynthError(f"vectors have numbers beyond {_LARGEST:g}; scale them to length 1")
     return vectors

@@ -1,4 +1,4 @@
-"""Near-duplicates as people read them: which documents, how many, within and across inputs."""
+"""Near-duplicates for reports: which documents, how many, within and across inputs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SHOWN = 1000
 
 
 class DocumentSignatures:
-    """Signatures of documents and where each stands.
+    """Signatures and positions of documents.
 
-    Memory: the signatures (4 bytes a value), about 20 bytes a document, its id.
+    Memory: the signatures (4 bytes per value), about 20 bytes per document, and its id.
     """
 
     def __init__(self, inputs: list[str]) -> None:
@@ -29,17 +29,12 @@ class DocumentSignatures:
         self._signatures: list[np.ndarray] = []
         self._inputs: list[np.ndarray] = []
         self._ids: list[Any] = []
-        # Of each batch its first document, its source, and the numbers of its records.
+        # Of each batch: its first document, its source, and the numbers of its records.
         self._starts: list[int] = []
         self._places: list[tuple[str, np.ndarray]] = []
 
     def add(self, number: int, batch: Batch, signatures: np.ndarray) -> None:
-        """Takes a batch of one input.
-
-        Args:
-            number: of the input.
-            signatures: uint32 [records, permutations].
-        """
+        """Takes a batch of the input ``number``; signatures: uint32 [records, permutations]."""
         self._starts.append(len(self))
         self._places.append((batch.source, batch.numbers))
         self._signatures.append(signatures)
@@ -61,7 +56,7 @@ class DocumentSignatures:
         return np.concatenate([np.zeros(0, np.int32), *self._inputs])
 
     def place(self, index: int) -> dict[str, Any]:
-        """File, line and, where it has one, id of a document."""
+        """File, line and, if it has one, id of a document."""
         batch = bisect_right(self._starts, index) - 1
         source, numbers = self._places[batch]
         place = {"file": source, "line": int(numbers[index - self._starts[batch]])}

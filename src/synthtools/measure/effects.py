@@ -1,9 +1,9 @@
-"""Differences between two corpora, each with an interval at a level corrected for all that is asked [ours].
+"""Differences between two corpora, with intervals at a level corrected for the number of questions [ours].
 
-An interval is the estimate ± the quantile of Student's t × its standard error, for ratios of the logarithm.
-Documents are taken as independent. A difference is claimed where the interval excludes what no difference
-gives; ``alpha`` is shared out equally over the questions, and over the effects of a question, so that the
-chance of any false claim is at most 5 % (Bonferroni).
+An interval is the estimate ± the quantile of Student's t × its standard error, on the log scale for ratios.
+Documents are assumed independent. A difference is claimed if the interval excludes the null value; ``alpha`` is
+divided equally among the questions, and among the effects of a question, so that the probability of any false claim
+is at most 5 % (Bonferroni).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _FEWEST = 10  # documents of a side
 class Effect(TypedDict):
     """A difference of the other corpus from the reference.
 
-    ``none`` is what no difference gives: 0 of differences, 1 of ratios, 0.5 of an AUC; None where the
-    number is a fact and no difference. ``label`` says which of several things it is of.
+    ``none`` is the null value: 0 for differences, 1 for ratios, 0.5 for an AUC; None if the number is not a
+    difference. ``label`` names one of several effects.
     """
 
     name: str
@@ -46,7 +46,7 @@ def effect(
 
     Args:
         freedom: degrees of freedom of the error.
-        ratio: the estimate is the logarithm of what is reported.
+        ratio: the estimate is the logarithm of the reported value.
     """
     if not math.isfinite(estimate) or not math.isfinite(error) or freedom < 1:
         return unknown(name, 1.0 if ratio else none)
@@ -67,7 +67,7 @@ def unknown(name: str, none: float | None = 0.0) -> Effect:
 
 
 def _welch(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
-    """other − one of the means, its standard error and degrees of freedom (Welch)."""
+    """The difference of means, other − one, its standard error and degrees of freedom (Welch)."""
     if min(len(one), len(other)) < 2:
         return math.nan, math.nan, 0.0
     parts = [side.var(ddof=1) / len(side) for side in (one, other)]
@@ -79,7 +79,7 @@ def _welch(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
 
 
 def of_means(name: str, one: np.ndarray, other: np.ndarray, alpha: float, *, ratio: bool) -> Effect:
-    """The difference of means, or with ``ratio`` that of geometric means as a ratio."""
+    """The difference of means, or with ``ratio`` the ratio of geometric means."""
     sides = [np.asarray(side, np.float64) for side in (one, other)]
     if ratio:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -101,10 +101,10 @@ def standardized(name: str, one: np.ndarray, other: np.ndarray, alpha: float) ->
 
 
 def of_medians(name: str, one: np.ndarray, other: np.ndarray, alpha: float) -> Effect:
-    """The ratio of the medians of what ``one`` and ``other`` are the logarithms of.
+    """The ratio of medians; ``one`` and ``other`` are logarithms.
 
-    Each median's interval is that of the sign test (Thompson 1936), which holds for any distribution: the
-    bootstrap claims too much where a median lies between two peaks.
+    Each median's interval is from the sign test (Thompson 1936), which is valid for any distribution: the
+    bootstrap is too optimistic if a median is between two peaks.
     """
     from scipy.special import bdtrik
 
@@ -121,7 +121,7 @@ def of_medians(name: str, one: np.ndarray, other: np.ndarray, alpha: float) -> E
 
 
 def of_spreads(name: str, one: np.ndarray, other: np.ndarray, alpha: float) -> Effect:
-    """The ratio of the mean absolute deviations from the median, its logarithm's error by the delta method."""
+    """The ratio of mean absolute deviations from the median, with the error of its logarithm by the delta method."""
     if min(len(one), len(other)) < _FEWEST:
         return unknown(name, 1.0)
     deviations = [np.abs(side - np.median(side)) for side in (one, other)]
@@ -170,17 +170,17 @@ def surplus(name: str, one: np.ndarray, n: int, other: np.ndarray, m: int, alpha
     """The difference of the shares of surplus copies.
 
     Args:
-        one, other: copies beyond the first of each cluster; clusters are independent, copies are not.
+        one, other: copies beyond the first in each cluster; clusters are independent, copies are not.
     """
     difference = float(other.sum()) / m - float(one.sum()) / n
     variance = float((one**2).sum()) / n**2 + float((other**2).sum()) / m**2
-    # With nothing on either side one copy could still have been there by chance.
+    # With no copies on either side, one could still have occurred by chance.
     error = math.sqrt(max(variance, 1 / n**2 + 1 / m**2))
     return effect(name, difference, error, n + m - 2, alpha)
 
 
 def _above(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Of each value of the other the share of ``one`` that it is above, half of equal ones counted."""
+    """For each value of ``other``, the share of ``one`` below it, with equal values counted half."""
     ranked = np.sort(one)
     twice = np.searchsorted(ranked, other) + np.searchsorted(ranked, other, side="right")
     return twice / (2 * len(one))
@@ -189,10 +189,10 @@ def _above(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def of_auc(name: str, folds: list[tuple[np.ndarray, np.ndarray]], alpha: float) -> Effect:
     """The mean AUC over folds, each with its variance by DeLong, DeLong and Clarke-Pearson (1988).
 
-    A value below 0.5 is chance: a classifier that has learnt nothing is no difference.
+    A value below 0.5 is chance: a classifier that has learnt nothing does not show a difference.
 
     Args:
-        folds: of each the scores of the reference's held-out documents and of the other's.
+        folds: the scores of the held-out documents of the reference and of the other, for each fold.
     """
     values, variances, smallest = [], [], 0
     for one, other in folds:
@@ -207,8 +207,7 @@ def of_auc(name: str, folds: list[tuple[np.ndarray, np.ndarray]], alpha: float) 
         smallest += min(m, n)
     if not values:
         return unknown(name, 0.5)
-    # Folds share what they were trained on: 1/J becomes 1/J + held-out documents / trained ones, J
-    # folds (Nadeau and Bengio 2003).
+    # Folds share training data: 1/J becomes 1/J + held-out / training documents for J folds (Nadeau and Bengio 2003).
     share = 1 / len(values) + 1 / max(1, len(values) - 1)
     error = math.sqrt(float(np.mean(variances)) * share)
     auc = effect(name, float(np.mean(values)), error, smallest - 1, alpha, 0.5)

@@ -1,4 +1,4 @@
-"""Records → records with a vector of their text; vectors that records hold already, and the density of records by
+"""Records → records with a vector of their text; vectors stored in records, and the density of records computed from
 them (Sachdeva et al. 2024, algorithm 1)."""
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ def embedded(
     *,
     all_kept: bool = False,
 ) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
-    """Records, their vectors and which of them have one; reading and tokenising, the model, and the
-    caller run side by side.
+    """Records, their vectors and which of them have one; reading and tokenising, the model, and the caller run in
+    parallel.
 
     Args:
-        rejects: takes the records that the tokenizer fails at.
-        all_kept: those come without a vector, instead of not at all.
+        rejects: receives the records on which the tokenizer fails.
+        all_kept: keep those records, without a vector.
 
     Yields:
-        (batch, vectors, there): float32 [records, width], bool [records]; a text without tokens has
-        no vector, and a row of zeros.
+        (batch, vectors, present): float32 [records, width], bool [records]; a text without tokens has no
+        vector, and a row of zeros.
     """
 
     def tokens_of(run: list[Batch]) -> list[Tokenised]:
@@ -54,24 +54,21 @@ def embedded(
         if not all_kept:
             return left, texts
         nothing, tokenised = Tokenised(NO_PROMPT, NO_PROMPT), iter(texts)
-        places = [
-            there for pair in zip(run, left, strict=True) for there in kept_mask(*pair).tolist()
-        ]
-        return run, [next(tokenised) if there else nothing for there in places]
+        flags = [flag for pair in zip(run, left, strict=True) for flag in kept_mask(*pair).tolist()]
+        return run, [next(tokenised) if flag else nothing for flag in flags]
 
     def embed(
         item: tuple[list[Batch], list[Tokenised]],
     ) -> tuple[list[Batch], np.ndarray, np.ndarray]:
         run, texts = item
-        there = np.array([len(text.ids) > 0 for text in texts], bool)
-        return run, model.embed(texts), there
+        return run, model.embed(texts), np.array([len(text.ids) > 0 for text in texts], bool)
 
     runs = in_calls(batches, lambda batch: batch.sizes(), Batch.take, model.chunk_bytes)
-    for run, vectors, there in overlapped(runs, tokenise, embed, at_once=model.calls):
+    for run, vectors, present in overlapped(runs, tokenise, embed, at_once=model.calls):
         start = 0
         for batch in run:
             end = start + len(batch)
-            yield batch, vectors[start:end], there[start:end]
+            yield batch, vectors[start:end], present[start:end]
             start = end
 
 
@@ -82,8 +79,7 @@ def keep_vectors(
     rejects: Rejects,
     file: VectorFile,
 ) -> None:
-    """Keeps the vectors of records, one after the other; ``rejects`` takes those that the tokenizer
-    fails at."""
+    """Stores the vectors of records in order; ``rejects`` receives those on which the tokenizer fails."""
 
     def tokens_of(run: list[Batch]) -> list[Tokenised]:
         return model.tokenise(run[0].column(text_field))
@@ -96,12 +92,8 @@ def keep_vectors(
 def vectors_of(
     texts: list[str], records: list[RecordError], model: EmbeddingModel, rejects: Rejects
 ) -> tuple[np.ndarray, int]:
-    """The vectors of those texts that have tokens, float32 [texts, width], and how many texts the
-    tokenizer fails at.
-
-    Args:
-        records: of each text; ``rejects`` takes those whose text the tokenizer fails at.
-    """
+    """The vectors of texts with tokens, float32 [texts, width], and the number of texts on which the tokenizer
+    fails; ``rejects`` receives their ``records``."""
     rows, skipped, late = [np.zeros((0, 1), np.float32)], 0, LateRejects(rejects)
     for start in range(0, len(texts), _TEXTS):
         places = list(range(start, min(start + _TEXTS, len(texts))))
@@ -119,22 +111,22 @@ def vectors_of(
     return np.concatenate(rows[1:] or rows), skipped
 
 
-def with_field(batch: Batch, vectors: np.ndarray, there: np.ndarray) -> Batch:
-    """The batch with ``embedding``; null where a text has no vector."""
-    values = [row if has else None for row, has in zip(vectors, there, strict=True)]
-    tally = {"vectors": there.astype(np.int64)}
+def with_field(batch: Batch, vectors: np.ndarray, present: np.ndarray) -> Batch:
+    """The batch with ``embedding``; null for a text without a vector."""
+    values = [row if has else None for row, has in zip(vectors, present, strict=True)]
+    tally = {"vectors": present.astype(np.int64)}
     return batch.adding({FIELD: Column("vector", values)}, tally)
 
 
 def without_nulls(batches: Iterable[Batch], field: str) -> Iterator[tuple[Batch, int]]:
-    """The records whose field is not null, and how many others each batch had."""
+    """For each batch, the records whose field is not null, and the number of others."""
     for batch in batches:
         kept = [index for index, value in enumerate(batch.column(field)) if value is not None]
         missing = len(batch) - len(kept)
         yield (batch.take(kept) if missing else batch), missing
 
 
-# The width of a bucket follows from so many vectors [ours].
+# Vectors from which the width of a bucket is computed [ours].
 _MEASURED = 1000
 
 Embedded = tuple[Batch, np.ndarray]
@@ -147,10 +139,10 @@ def with_vectors(
     rejects: Rejects,
     dimensions: int | None = None,
 ) -> Iterator[Embedded]:
-    """Records and their vectors, float32 [records, dimensions]; others go to ``rejects``.
+    """Records and their vectors, float32 [records, dimensions]; invalid ones go to ``rejects``.
 
     Args:
-        option: the option that names the field, for the remedy.
+        option: the option that names the field, for error messages.
         dimensions: of a vector; None: the first one decides.
     """
     for batch in batches:
@@ -163,7 +155,7 @@ def with_vectors(
 
 
 def _columnar(batch: Batch, field: str) -> np.ndarray | None:
-    """The vectors of a batch where they are already a matrix of finite numbers."""
+    """The vectors of a batch if they already form a matrix of finite numbers."""
     if not isinstance(batch, ArrowBatch) or field not in batch.rows.column_names:
         return None
     import pyarrow as pa
@@ -215,8 +207,7 @@ def _vector(value: Any) -> np.ndarray | None:
 
 
 def width_of(embedded: Iterable[Embedded]) -> float:
-    """A width for the hash buckets: the mean distance between the first vectors [ours], 0 where they
-    are all equal."""
+    """A width for the hash buckets: the mean distance between the first vectors [ours], 0 if they are equal."""
     kept: list[np.ndarray] = []
     for _, vectors in embedded:
         kept.append(vectors)
@@ -234,7 +225,7 @@ def width_of(embedded: Iterable[Embedded]) -> float:
 def sketched(
     vectors: Iterable[np.ndarray], rows: int, buckets: int, width: float, seed: int
 ) -> DensitySketch | None:
-    """The sketch of all vectors; None where there are none."""
+    """The sketch of all vectors; None without vectors."""
     from synthtools.text.density_sketch import DensitySketch
 
     sketch: DensitySketch | None = None
@@ -257,7 +248,7 @@ def with_density(
 
 
 def distribution(densities: list[np.ndarray]) -> dict[str, Any]:
-    """Mean, median and percentiles of densities (records in the same bucket, a mean over rows)."""
+    """Mean, median and percentiles of densities (records in the same bucket, averaged over rows)."""
     values = np.concatenate([np.zeros(0), *densities])
     if not len(values):
         return {"documents": 0, "mean": None, "median": None, "percentiles": None}

@@ -6,7 +6,7 @@ product  factor (("*" | "/") factor)*
 factor   "-" factor | number | "(" sum ")" | function "(" sum ("," sum)* ")" | cell
 cell     name ("[" field "=" value ("," field "=" value)* "]")?
 
-A parser of its own rather than Python's: cells are not Python, and an error names the character.
+It does not use Python's parser: cells are not Python, and errors name the character.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OPERATIONS: dict[str, Callable[..., float]] = {
 }
 FUNCTIONS = ("mean", "min", "max", "log")
 COMPARISONS = ("<=", ">=", "<", ">")
-# Expressions in parentheses within each other [ours]: nobody reads a longer claim.
+# Nested parentheses at most [ours].
 _DEEPEST = 50
 _LONGEST = 400  # names, numbers and signs [ours]
 
@@ -51,8 +51,8 @@ class Cell:
 
     Attributes:
         name: of the value.
-        where: fields and what they are in that group.
-        at: character of the expression, from 1.
+        where: (field, value) pairs that identify the group.
+        at: its character in the expression, from 1.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Operation:
-    """One of ``_OPERATIONS`` and what it is of."""
+    """One of ``_OPERATIONS`` and its operands."""
 
     name: str
     parts: tuple[Node, ...]
@@ -76,7 +76,7 @@ class Comparison:
     """``left sign right``; ``text`` as it was written.
 
     Attributes:
-        tolerance: of ``=``, how far left may be from right.
+        tolerance: for ``=``, the allowed difference.
     """
 
     left: Node
@@ -91,7 +91,7 @@ class Undefined(Exception):  # noqa: N818 (of one repetition; others may have a 
 
 
 def parse(text: str) -> list[Comparison]:
-    """The comparisons of a chain, ``a < b < c`` as a < b and b < c.
+    """The comparisons of a chain; ``a < b < c`` is a < b and b < c.
 
     Raises:
         ValueError: the message names the character, what was expected there, and what was read.
@@ -165,7 +165,7 @@ class _Parser:
         return chain
 
     def _known(self, start: int, left: Node) -> Comparison:
-        """What stands behind ``left =``: a known value, and how far off left may be."""
+        """The rest after ``left =``: a known value and a tolerance."""
         right = self._sum()
         self._need("±")
         tolerance = self._sum()
@@ -238,11 +238,8 @@ def cells(node: Node) -> Iterator[Cell]:
 
 
 def value(node: Node, lookup: Callable[[Cell], float]) -> float:
-    """What an expression comes to.
-
-    Raises:
-        Undefined: a division by zero, a logarithm of what is not above 0, or no finite number.
-    """
+    """The value of an expression. Raises Undefined: division by zero, logarithm of a number that is not positive,
+    or the result is not finite."""
     if isinstance(node, Cell):
         return lookup(node)
     if not isinstance(node, Operation):

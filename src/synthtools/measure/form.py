@@ -1,4 +1,4 @@
-"""How texts are formed: numbers of each document."""
+"""The form of texts: numbers of each document."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.layout import COUNTS, layout_counts
 
 PER_WORDS = 1000
-# Number → what it is a number of, and in how much of what.
+# Number → (what is counted, per what, scale).
 _RATES: dict[str, tuple[str, str, int]] = {
     "words": ("words", "", 1),
     "words_per_sentence": ("words", "sentences", 1),
@@ -32,13 +32,13 @@ def form_of(texts: TextBuffer) -> dict[str, np.ndarray]:
     """Numbers of each text (see ``layout_counts``), float64 [texts] by name; safe in any thread.
 
     ``words``, ``paragraphs``; ``words_per_sentence``, ``sentences_per_paragraph``; shares of lines that are
-    ``list_items`` or ``headings``, of sentences that are ``questions``; all others in 1,000 words. NaN where a
-    text has none of what it is a share of.
+    ``list_items`` or ``headings``, of sentences that are ``questions``; all others per 1,000 words. NaN if the
+    denominator is 0.
     """
     counts = dict(zip(COUNTS, layout_counts(texts).T.astype(np.float64), strict=True))
     numbers = {}
-    for name, (what, among, scale) in _RATES.items():
-        whole = counts[among] if among else np.ones(len(texts))
+    for name, (counted, unit, scale) in _RATES.items():
+        whole = counts[unit] if unit else np.ones(len(texts))
         share = np.full(len(texts), np.nan)
-        numbers[name] = scale * np.divide(counts[what], whole, out=share, where=whole > 0)
+        numbers[name] = scale * np.divide(counts[counted], whole, out=share, where=whole > 0)
     return numbers

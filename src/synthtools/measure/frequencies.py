@@ -1,5 +1,5 @@
-"""Frequencies of token ids (Flaws): their density along the vocabulary, tokens that stand out; and how often patterns
-come in texts, by 1,000 words."""
+"""Frequencies of token ids (Flaws): their density along the vocabulary, and over-represented tokens; and matches of
+patterns per 1,000 words."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from synthtools.measure.response import log_odds
 
 _GRID = 512
 _LIST = 30
-# Density takes (grid × distinct tokens) exponentials a group.
+# A density takes (grid × distinct tokens) exponentials per group.
 _MOST_DENSITIES = 20
-# Beyond this, lists of tokens are more than a reader can look at.
+# More lists of tokens than this are not readable.
 _MOST_LISTS = 200
 
 
@@ -28,14 +28,14 @@ def add_token_frequencies(
     counts: dict[int, tuple[np.ndarray, np.ndarray]],
     surfaces: list[bytes],
 ) -> list[dict[str, Any]] | None:
-    """Adds ``tokens``, its frequencies, to the report of each group.
+    """Adds ``tokens``, the frequencies, to the report of each group.
 
     Args:
-        counts: of each group that has tokens, by its place: ids and counts.
+        counts: ids and counts of each group with tokens, by its position.
         surfaces: of each id of the vocabulary.
 
     Returns:
-        The tokens that stand out in each group, None for too many groups.
+        The over-represented tokens of each group; None for too many groups.
     """
     tokens = {place: (ids.astype(np.int64), n) for place, (ids, n) in counts.items()}
     empty = np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -48,7 +48,7 @@ def add_token_frequencies(
 
 
 def frequency(ids: np.ndarray, counts: np.ndarray, size: int, density: bool) -> dict[str, Any]:
-    """Of a group's tokens: how many, entropy, and their density along the ids.
+    """Number, entropy and density along the ids of a group's tokens.
 
     Args:
         ids: int64, distinct; counts: int64; size: of the vocabulary.
@@ -72,8 +72,8 @@ def frequency(ids: np.ndarray, counts: np.ndarray, size: int, density: bool) -> 
 def kernel_density(ids: np.ndarray, counts: np.ndarray, size: int) -> dict[str, Any] | None:
     """Gaussian kernel density of token ids by frequency, on a grid over the vocabulary.
 
-    The bandwidth is Scott's for all tokens, σ·N^(−1/5), as ``scipy.stats.gaussian_kde`` has it for the
-    ids with repeats. None where all tokens are one.
+    The bandwidth is Scott's for all tokens, σ·N^(−1/5), as in ``scipy.stats.gaussian_kde`` of the ids with
+    repeats. None if all tokens are the same.
     """
     total = int(counts.sum())
     mean = float(ids @ counts) / total
@@ -90,10 +90,10 @@ def kernel_density(ids: np.ndarray, counts: np.ndarray, size: int) -> dict[str, 
 def unusually_frequent(
     tokens: dict[int, tuple[np.ndarray, np.ndarray]], names: list[str], surfaces: list[bytes]
 ) -> list[dict[str, Any]]:
-    """The tokens of each group that stand out against all others (of two: against the other).
+    """The tokens of each group that are over-represented relative to all other groups.
 
     Args:
-        tokens: of each group by its place in ``names``, ids and counts.
+        tokens: ids and counts of each group, by its position in ``names``.
         surfaces: of each id.
     """
     pooled = np.zeros(len(surfaces), np.int64)
@@ -128,7 +128,7 @@ def unusually_frequent(
 
 PER_WORDS = 1000
 RESAMPLES = 1000
-# Documents of a group beyond this number are resampled in so many blocks of chance.
+# With more documents than this, as many random blocks of them are resampled.
 _BLOCKS = 1000
 
 
@@ -150,7 +150,7 @@ def named_pattern(text: str) -> tuple[str, re.Pattern[str]]:
 
 
 def matches(patterns: Mapping[str, re.Pattern[str]], texts: Sequence[str]) -> dict[str, np.ndarray]:
-    """How often each pattern is found in each text, int64 [texts]; matches do not overlap."""
+    """The number of non-overlapping matches of each pattern in each text, int64 [texts]."""
     return {
         name: np.array([sum(1 for _ in pattern.finditer(text)) for text in texts], np.int64)
         for name, pattern in patterns.items()
@@ -158,18 +158,17 @@ def matches(patterns: Mapping[str, re.Pattern[str]], texts: Sequence[str]) -> di
 
 
 def rate(counts: np.ndarray, words: np.ndarray, seed: int, resamples: int) -> dict[str, Any]:
-    """Matches in 1,000 words, with a 95 % bootstrap interval over documents [ours].
+    """Matches per 1,000 words, with a 95 % bootstrap interval over documents [ours].
 
-    Documents are drawn, not words: a pattern comes in clusters. Of more than 1,000 documents, 1,000
-    blocks are drawn, to which documents are given by chance: sums over blocks vary as sums over as
-    many documents do, at a cost that does not grow.
+    Documents are resampled, not words, as matches are clustered. More than 1,000 documents are assigned at random
+    to 1,000 blocks, which are resampled: sums vary as with documents, at constant cost.
 
     Args:
         counts, words: of each document, float64; resamples: 0 for no interval.
 
     Returns:
-        ``value`` (None without words), ``interval``, ``matches``, ``words``; ``reason`` why value or
-        interval are None.
+        ``value`` (None without words), ``interval``, ``matches``, ``words``; ``reason``: why value or
+        interval is None.
     """
     total, length = int(counts.sum()), int(words.sum())
     value = PER_WORDS * total / length if length else None

@@ -1,4 +1,4 @@
-"""Statistics of groups of texts: what is kept while they are read, and the report of each."""
+"""Statistics of groups of texts, collected while they are read, and the report of each group."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from synthtools.text.lexical_richness import (
 )
 from synthtools.text.self_bleu import sentences
 
-# A report has room for no more: a group takes about 2 kB of it.
+# The limit for a report, in which a group takes about 2 kB.
 MOST_GROUPS = 1_000_000
-# Of more groups, a report keeps the middle of each number and no lists.
+# With more groups, a report has only the median of each number, and no lists.
 MOST_IN_FULL = 10_000
 # Groups whose phrases are counted.
 _MOST_KEYWORDS = 20
@@ -45,7 +45,7 @@ _OF_WORDS = {"ttr": TTR, "mtld": MTLD, "hdd": HDD, "entropy": ENTROPY}
 
 
 class SmallestDraws:
-    """A sample: the items with the smallest draws, whatever the order in which they come.
+    """A sample: the items with the smallest draws, in any order of arrival.
 
     Memory: at most twice the sample.
     """
@@ -89,12 +89,11 @@ class TextGroup:
 
 
 class GroupStatistics:
-    """Takes texts group by group.
+    """Collects statistics of texts by group.
 
-    Memory: 64 bytes a document, while they are summed up 110, and 8 for each pattern; 24 bytes for
-    every thousand words, while they are summed up four times that; about 2 kB a group, 8 in the
-    report; of each group the texts of a sample, 8 bytes for each of its first million words, 20 to 80
-    for each of its distinct words and tokens.
+    Memory: 64 bytes per document (110 while summarising), and 8 for each pattern; 24 bytes per thousand words (four
+    times that while summarising); about 2 kB per group, 8 in the report; for each group the texts of a sample,
+    8 bytes for each of its first million words, 20 to 80 for each of its distinct words and tokens.
     """
 
     def __init__(self, measures: Measures, remedy: str) -> None:
@@ -113,7 +112,7 @@ class GroupStatistics:
         return len(self.groups) <= MOST_IN_FULL
 
     def place(self, name: str) -> int:
-        """The number of a group, which is made where it is new."""
+        """The index of a group, created if it is new."""
         if name not in self._places:
             if len(self.groups) == MOST_GROUPS:
                 raise SynthError(f"more than {MOST_GROUPS:,} groups; {self._remedy}")
@@ -124,7 +123,7 @@ class GroupStatistics:
         return self._places[name]
 
     def values(self, name: str, place: int) -> np.ndarray:
-        """A number of each document of a group, float64; after ``results``."""
+        """The values of a number for the documents of a group, float64; after ``results``."""
         if name == "lexical_diversity":
             return self._lexical.get(place, np.zeros(0))
         return self._numbers.values(name, place)
@@ -142,8 +141,8 @@ class GroupStatistics:
 
         Args:
             places: the group of each, int64; draws: float64 of each, for the samples.
-            vectors: float32 [texts, dimensions], where they come from a field.
-            records: of the texts, where a drawn one may be refused later.
+            vectors: float32 [texts, dimensions], if they come from a field.
+            records: of the texts, if a drawn one may be rejected later.
         """
         known = len(self.groups)
         numbers: dict[str, np.ndarray] = dict(batch.lengths)
@@ -194,7 +193,7 @@ class GroupStatistics:
             group.vectors.add(draws[members], lambda index: vectors[members[index]].copy())
 
     def tests(self, numbers: list[str]) -> dict[str, Any] | None:
-        """Whether groups differ in numbers of their documents; after ``results``."""
+        """Tests for differences of groups in numbers of their documents; after ``results``."""
         if len(self.groups) < 2 or not numbers:
             return None
         names = [group.name for group in self.groups]
@@ -209,13 +208,9 @@ class GroupStatistics:
             [Iterable[TextGroup], Callable[[TextGroup], dict[str, Any]]], Iterable[dict[str, Any]]
         ],
     ) -> dict[str, Any]:
-        """``groups``, the report of each; ``matched_words``, those of each over which groups were
-        matched; ``in_full``; ``keywords``, where they are asked for: what tells each further group
-        from the first.
-
-        Args:
-            each: like map, perhaps in threads.
-        """
+        """``groups``: the report of each; ``matched_words``: the number of words to which groups were matched;
+        ``in_full``; ``keywords``, if requested: of each further group compared with the first. ``each``: like
+        map, possibly in threads."""
         growth = self._words.curves(), self._words.totals, self._words.distinct
         self._words = GroupedCounts(STEP)
         match = self._match(growth[1])
@@ -270,7 +265,7 @@ class GroupStatistics:
         growth: tuple[dict[int, tuple[np.ndarray, np.ndarray]], np.ndarray, np.ndarray],
         match: int | None,
     ) -> dict[str, Any]:
-        """All but the numbers of documents, which are made for all groups at once."""
+        """The report without numbers of documents, which are summarised for all groups at once."""
         place = self._places[group.name]
         curves, totals, types = growth
         names = self._measures.names
@@ -330,6 +325,6 @@ def _fault(records: Batch, members: np.ndarray, index: int) -> RecordError:
 
 
 def _beginning(sequences: list[np.ndarray], words: int | None) -> np.ndarray:
-    """The first words of sequences, all for None, with the breaks between texts."""
+    """The first words of sequences (None: all), with the breaks between texts."""
     whole: np.ndarray = np.concatenate([np.zeros(0, np.uint64), *sequences])
     return whole if words is None else whole[np.cumsum(whole != BREAK) <= words]

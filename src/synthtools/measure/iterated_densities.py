@@ -1,16 +1,16 @@
-"""Densities fitted to samples of their own making, generation after generation (arXiv 2410.16713).
+"""Densities repeatedly fitted to their own samples (arXiv 2410.16713).
 
-Generation 1 is fitted to T samples of N(0, 1). Each further model is fitted to T samples that the last one drew
-(``replace``), to these and all before (``accumulate``), or to T of all, without replacement
-(``accumulate-subsample``). A ``gaussian`` has the mean and the variance (divided by the number) of what it is fitted
-to; a ``kde`` is a Gaussian kernel of bandwidth h about each sample. The variance v_t of the model and the squared
-error m_t of its mean are in expectation, exactly, with h = 0 for the Gaussian, v_0 = 1 and m_0 = 0,
+Generation 1 is fitted to T samples of N(0, 1). Each further model is fitted to T samples from the last one
+(``replace``), to these and all earlier ones (``accumulate``), or to T of all, drawn without replacement
+(``accumulate-subsample``). A ``gaussian`` has the mean and the variance (divided by the number) of its data; a ``kde``
+is a Gaussian kernel of bandwidth h about each sample. With h = 0 for the Gaussian, v_0 = 1 and m_0 = 0, the exact
+expectations of the model's variance v_t and of the squared error m_t of its mean are
 
     replace       v_t = (1 − 1/T) v_{t−1} + h²              m_t = m_{t−1} + v_{t−1}/T
     accumulate    v_t = (1 − 1/(T t²)) v_{t−1} + h²/t       m_t = m_{t−1} + v_{t−1}/(T t²)
 
-so that a Gaussian's variance falls to (1 − 1/T)^t where data are replaced, and to Π(1 − 1/(T i²)), which has a limit, where
-they accumulate; that of a kernel estimate grows without end, by h² and by h²/t.
+so that a Gaussian's variance falls to (1 − 1/T)^t if data are replaced, and to Π(1 − 1/(T i²)), which converges, if
+they accumulate; that of a kernel estimate grows without bound, by h² and by h²/t.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from synthtools.scale.threads import in_order
 WORKFLOWS = ("replace", "accumulate", "accumulate-subsample")
 MEASURES = ("variance", "mean_error")
 
-_NUMBERS = 2_000_000  # samples that are drawn at once
+_NUMBERS = 2_000_000  # samples drawn at once
 
 
 @dataclass(frozen=True)
 class DensitySetting:
-    """T samples a generation; bandwidth: h of a kernel estimate, 0 for a Gaussian."""
+    """``samples``: T; ``bandwidth``: h of a kernel estimate, 0 for a Gaussian."""
 
     samples: int
     generations: int
@@ -45,7 +45,7 @@ def silverman(samples: int) -> float:
 
 
 def expected(workflow: str, setting: DensitySetting) -> dict[str, list[float]] | None:
-    """Variance and squared error of the mean by generation, in expectation; None where no form is known."""
+    """Expected variance and squared error of the mean by generation; None if no closed form is known."""
     if workflow == "accumulate-subsample":
         return None
     variance, error = 1.0, 0.0
@@ -91,7 +91,7 @@ def simulated(
 ) -> np.ndarray:
     """Variance and squared error of the mean of many loops, float64 [count, 2, generations].
 
-    The draws belong to (seed, workflow, chunk), and chunks are of one size whatever ``jobs``.
+    Draws belong to (seed, workflow, chunk), and the size of chunks does not depend on ``jobs``.
     """
     chunk = max(1, _NUMBERS // (setting.samples * setting.generations))
 
@@ -107,9 +107,8 @@ def result(setting: DensitySetting, workflow: str, values: np.ndarray) -> dict[s
     """One workflow's part of the report; values: [repetitions, 2, generations]."""
     count = len(values)
     means = values.mean(0)
-    reach = None
-    if count > 1:
-        reach = quantile(count - 1) * values.std(0, ddof=1) / np.sqrt(count)
+    alone = count < 2
+    reach = None if alone else quantile(count - 1) * values.std(0, ddof=1) / np.sqrt(count)
     known = expected(workflow, setting)
     part: dict[str, Any] = {"workflow": workflow}
     for row, name in enumerate(MEASURES):

@@ -1,12 +1,12 @@
-"""Linear regression on data of its own making, generation after generation (ToEdit, section 3).
+"""Linear regression iterated on its own data (ToEdit, section 3).
 
-    x ~ N(0, I_d), y = x·w* + e, e ~ N(0, σ²); X holds T samples and is the same in all generations
+    x ~ N(0, I_d), y = x·w* + e, e ~ N(0, σ²); X has T samples and is the same in all generations
     Ỹ_1 = Xw* + E_1, w_n = X⁺Ỹ_n, Ŷ_n = Xw_{n-1} + E_n
 
 ``replace``, ``accumulate`` and ``accumulate-subsample`` (arXiv 2404.01413, 2410.16713) and ``edit``
-(arXiv 2412.14689) differ in what Ỹ_n takes of Ŷ_n. What is simulated are these lines as they stand;
-``iteration_theory`` has the expressions and bounds. The test error is E‖w_n − w*‖², the excess over
-σ². All errors are linear in the noise, w* drops out: the simulation runs on deviations from it.
+(arXiv 2412.14689) differ in how Ỹ_n is made from Ŷ_n. These equations are simulated literally; ``iteration_theory`` has
+the expressions and bounds. The test error is E‖w_n − w*‖², the excess over σ². All errors are linear in the noise and
+do not depend on w*: the simulation works with deviations from it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from synthtools.scale.threads import in_order
 
 Solve = Callable[[np.ndarray], np.ndarray]
 
-# Weighted least squares of so many rows a feature, and so many features, are found step by step: their
-# Gram matrix would cost several times as much, and differs little from that of X.
+# Weighted least squares with at least so many rows per feature, and features, are solved iteratively: their Gram
+# matrix would cost several times as much, and differs little from that of X.
 _ROWS_A_FEATURE = 8
 _MANY_FEATURES = 256
 _STEPS = 40
@@ -44,11 +44,11 @@ def solver(gram: np.ndarray) -> Solve:
 
 
 class Weighted:
-    """Least squares over rows of X that count several times or not at all.
+    """Least squares over rows of X with integer weights, including 0.
 
     scipy's conjugate gradients on XᵀWX, preconditioned by the factors of XᵀX, with products in float32
-    and everything else in float64: some twelve passes over X bring the residual to 1e-6 of the right
-    side, against a standard error of percents in what is simulated.
+    and everything else in float64: about twelve passes over X reduce the residual to 1e-6 of the right side,
+    compared with a standard error of percents in the simulation.
 
     Args:
         x: float64 [samples, features]; solve: with (XᵀX)⁻¹.
@@ -77,10 +77,10 @@ class Weighted:
             solution = self._stepwise(self._single, times, labels)
             if solution is not None:
                 return solution
-        there = np.flatnonzero(times)
-        root = np.sqrt(times[there])
-        weighted = self._x[there] * root[:, None]
-        return solver(weighted.T @ weighted)(weighted.T @ (labels[there] / root))
+        used = np.flatnonzero(times)
+        root = np.sqrt(times[used])
+        weighted = self._x[used] * root[:, None]
+        return solver(weighted.T @ weighted)(weighted.T @ (labels[used] / root))
 
     def _stepwise(self, x: np.ndarray, times: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
         from scipy.sparse.linalg import LinearOperator, cg
@@ -111,7 +111,7 @@ MASKS = ("disjoint", "nested", "random")
 
 @dataclass(frozen=True)
 class LinearSetting:
-    """What is simulated.
+    """The setting of a simulation.
 
     Attributes:
         samples: T; features: d, at most T − 2; noise: σ.
@@ -142,11 +142,11 @@ def repetition(
 ) -> np.ndarray:
     """Squared errors ‖w_n − w*‖² of one drawn X under each workflow.
 
-    X belongs to (seed, number) and the noise to (seed, number, workflow): a workflow's numbers do
-    not depend on the others that are asked for.
+    X belongs to (seed, number) and the noise to (seed, number, workflow): a workflow's numbers do not depend on
+    which others are requested.
 
     Args:
-        room: float64 [samples, features] that X may be laid in; new memory costs as much as X.
+        room: float64 [samples, features], a buffer for X; allocating it costs as much as drawing X.
 
     Returns:
         float64 [workflows, generations].
@@ -240,8 +240,8 @@ def _edit(
     yield error
     start = 0
     for count in setting.edited:
-        # The rows of X are alike and the masks know nothing of them: neighbours serve as well as
-        # any others, and need no copy.
+        # The rows of X are exchangeable and the masks independent of them: adjacent rows are as good as any
+        # others, and need no copy.
         rows: Any = slice(start, start + count)
         if setting.masks == "random":
             rows = np.sort(draw.choice(setting.samples, count, replace=False, shuffle=False))
@@ -268,12 +268,12 @@ def repetitions(
 ) -> np.ndarray:
     """Squared errors of many drawn X, float64 [count, workflows, generations].
 
-    Repetitions run side by side, each on one core: the numbers do not depend on ``jobs``.
+    Repetitions run in parallel, each on one core: the numbers do not depend on ``jobs``.
     """
-    import scipy.linalg  # noqa: F401 (its libraries have to be there to be limited)
+    import scipy.linalg  # noqa: F401 (its libraries must be loaded to be limited)
     from threadpoolctl import threadpool_limits
 
-    # Chunks are of one size whatever the cores; small problems would spend their time in the queue.
+    # Chunks do not depend on the number of cores; without them small problems would spend their time queueing.
     chunk = max(1, 200_000 // (setting.samples * setting.features))
 
     own = threading.local()

@@ -1,5 +1,4 @@
-"""What is known of iterated linear regression in closed form, and its report beside what ``iteration``
-simulates.
+"""Closed-form results on iterated linear regression, and the report of ``iteration``'s simulations with them.
 
 All values are in units of base = σ²d/(T − d − 1), the expected test error of the first generation.
 """
@@ -26,11 +25,11 @@ def shares(setting: LinearSetting) -> np.ndarray:
 
 
 def paper_expression(workflow: str, setting: LinearSetting) -> list[float] | None:
-    """The papers' test error by generation; None where none is given.
+    """The papers' test error by generation; None if they give none.
 
     - replace: n; accumulate: Σ_{i≤n} 1/i² (both exact)
     - edit: ToEdit's Theorem 1, w_{n+1} = w* + X⁺(E_1 + Σ_{i≤n} M_i E_{i+1}), whose expectation over
-      masks that know nothing of the data is 1 + Σ_{i≤n} tr(M_i)/T
+      masks independent of the data is 1 + Σ_{i≤n} tr(M_i)/T
     """
     generations = np.arange(1, setting.generations + 1)
     if workflow == "replace":
@@ -48,7 +47,7 @@ def bound(workflow: str) -> float | None:
 
 
 def shrinking_bound(setting: LinearSetting, decay: float) -> float | None:
-    """The second bound of ToEdit's Theorem 2, for edits that shrink; None where there is none.
+    """The second bound of ToEdit's Theorem 2, for shrinking edits; None if it does not apply.
 
     base + σ² √E[tr (XᵀX)⁻²] √E[tr M_1]/(1 − η), ‖M_i‖ = η‖M_{i-1}‖, with the Frobenius norm, so
     that η² is ``decay``, the ratio of the edited shares. E tr (XᵀX)⁻² = d(T−1)/((T−d)(T−d−1)(T−d−3))
@@ -66,14 +65,13 @@ def shrinking_bound(setting: LinearSetting, decay: float) -> float | None:
 def large_sample_limit(workflow: str, setting: LinearSetting) -> list[float]:
     """The literal process for T ≫ d [ours].
 
-    Any part of the samples then has the same covariance as all, and
+    Any subset of the samples then has the same covariance as all, and
 
         e_n = Σ_m F_nm e_m + N_n
 
-    where F_nm is the share of the samples of generation n whose labels the model w_m drew, and N_n
-    the least squares of the noise in them; Cov(N_n, N_m) = K_nm base/d, the share of the noise that
-    both have in common. So E_test = diag[(1 − F)⁻¹ K (1 − F)⁻ᵀ]. For replace and accumulate it is
-    exact for every T.
+    where F_nm is the share of generation n's samples with labels drawn by the model w_m, and N_n the least squares
+    of their noise; Cov(N_n, N_m) = K_nm base/d, with K_nm the share of the noise common to both. So
+    E_test = diag[(1 − F)⁻¹ K (1 − F)⁻ᵀ]. For replace and accumulate it is exact for every T.
     """
     size = setting.generations
     drawn, common = _composition(workflow, setting)
@@ -97,13 +95,13 @@ def _composition(workflow: str, setting: LinearSetting) -> tuple[np.ndarray, np.
     drawn = np.zeros((size, size))
     for n in range(size):
         for m in range(1, n + 1):
-            # Last edited in generation m: the same since m, another before.
+            # Last edited in generation m: unchanged since m, but not before.
             drawn[n, m - 1] = kept[n, m] - kept[n, m - 1]
     return drawn, np.tril(kept) + np.tril(kept, -1).T
 
 
 def _kept(setting: LinearSetting) -> np.ndarray:
-    """Share of the rows with the same label in generation m as in n ≥ m, at [n, m]."""
+    """At [n, m]: the share of rows with the same label in generations m and n ≥ m."""
     size = setting.generations
     edited = np.concatenate([[1.0], shares(setting)])
     kept = np.eye(size)
@@ -137,9 +135,7 @@ def workflow_result(
     mean = errors.mean(axis=0)
     count = len(errors)
     spread = errors.std(axis=0, ddof=1) / math.sqrt(count) if count > 1 else None
-    reach = None
-    if spread is not None:
-        reach = quantile(count - 1) * spread
+    reach = None if spread is None else quantile(count - 1) * spread
     most = bound(name)
     low = None if reach is None else (mean - reach).tolist()
     return {

@@ -1,7 +1,7 @@
-"""Which words, phrases and openings of sentences tell two corpora apart (``text.phrases``).
+"""Words, phrases and openings of sentences that distinguish two corpora (``text.phrases``).
 
 Weighted log-odds with an informative Dirichlet prior (Monroe, Colaresi and Quinn 2008) on tokens and on
-documents; what is claimed rests on an exact test of the numbers of documents.
+documents; claims are based on an exact test of the numbers of documents.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ _PRIOR = 0.1
 _MILLION = 1_000_000
 _LEAST_Z = 1.96
 _WIDTH = 60
-# Texts that are looked through together: each of their bytes takes 13.
+# Texts searched together; each byte takes 13 bytes of memory.
 _AT_ONCE = 200
 
 
 def log_odds(
     reference: KeywordCounts, other: KeywordCounts, top: int = 30, level: float = LEVEL
 ) -> list[dict[str, Any]]:
-    """What each of two corpora uses more than the other, ``top`` of each kind on each side.
+    """Phrases that each of two corpora uses more than the other, ``top`` of each kind on each side.
 
-    ``z`` is that of the log-odds of tokens, ``z_documents`` of documents with the phrase; above 0 where
-    the other corpus has more. The prior has the pooled shares and the weight of a tenth of both corpora
-    [ours]. A keyword is as strong as the smaller of both says: a phrase that one document repeats has a
-    large z and a small ``z_documents``, one of longer documents the reverse.
+    ``z`` is of the log-odds of tokens, ``z_documents`` of documents with the phrase, above 0 if it is more frequent
+    in the other corpus. The prior has the pooled shares and the weight of a tenth of both corpora [ours]. The
+    strength of a keyword is the smaller of the two: a phrase repeated in one document has a large z and a small
+    ``z_documents``, a phrase of longer documents the reverse.
 
-    ``p`` is Fisher's exact test on the documents that have the phrase, two-sided, and as much for
-    documents as many as their words are (so that longer ones claim nothing), the larger of both. It is
-    corrected over all phrases of all kinds by Bonferroni's method in Tarone's form (1990): phrases too
-    rare to reach the level count for nothing. It is 1 where tokens do not say the same (z below 1.96).
-    Under random labels it is at or below ``level`` for any phrase in at most that share of cases.
+    ``p`` is from Fisher's two-sided exact test on the number of documents with the phrase, once with the numbers of
+    documents and once with these in proportion to words (so that longer documents alone are not evidence); the
+    larger counts. It is corrected over all phrases of all kinds by Tarone's form (1990) of Bonferroni's method, in
+    which phrases too rare to reach the level do not count. It is 1 if tokens do not agree (z below 1.96). Under
+    random labels, any phrase reaches ``level`` in at most that share of cases.
 
-    Where counts may be too low (``too_low_by``), the weaker side's are raised by as much first: no
-    error makes a difference.
+    If counts may be too low (``too_low_by``), the weaker side's are raised first, so that errors cannot make a
+    difference.
 
     Returns:
-        By kind, then the reference's before the other's; what reaches the level first, and the strongest
-        first. Pairs are (reference, other): ``per_million`` words, ``tokens``, ``documents``.
+        By kind, the reference's before the other's; significant phrases first, and the strongest first. Pairs
+        are (reference, other): ``per_million`` words, ``tokens``, ``documents``.
     """
     if not reference.documents or not other.documents:
         return []
@@ -67,14 +67,14 @@ def log_odds(
 
 
 class _Kind:
-    """All phrases of a kind, and what tells two corpora apart by them."""
+    """All phrases of a kind, and their statistics in two corpora."""
 
     def __init__(self, kind: str, reference: KeywordCounts, other: KeywordCounts) -> None:
         self.kind, self.sides = kind, (reference, other)
         counts = [side.kinds[kind] for side in self.sides]
-        held = [one.held() for one in counts]
-        self.hashes, first = np.unique(np.concatenate([h for h, _ in held]), return_index=True)
-        self.words = np.concatenate([words for _, words in held])[first]
+        hashes, words = map(np.concatenate, zip(*(one.held() for one in counts), strict=True))
+        self.hashes, first = np.unique(hashes, return_index=True)
+        self.words = words[first]
         # tokens, documents, error: int64 [phrases, 2]
         numbers = np.stack([one.of(self.hashes) for one in counts], axis=2)
         self.tokens, self.documents, self.errors = numbers.transpose(1, 0, 2)
@@ -85,8 +85,7 @@ class _Kind:
         tokens = np.minimum(self.tokens + weaker * self.errors, totals)
         sizes = np.array([side.documents for side in self.sides])
         documents = np.minimum(self.documents + weaker * self.errors, sizes)
-        odds, self.z = response.log_odds(tokens[:, ::-1], totals[::-1].tolist(), _PRIOR)
-        self.odds = odds
+        self.odds, self.z = response.log_odds(tokens[:, ::-1], totals[::-1].tolist(), _PRIOR)
         self.z_documents = _documents_z(documents, sizes)
         agree = (np.sign(self.z) == more) & (np.sign(self.z_documents) == more)
         self.strength = np.where(agree, np.minimum(abs(self.z), abs(self.z_documents)), 0.0) * more
@@ -101,7 +100,7 @@ class _Kind:
         self.p[sought] = 2 * np.maximum(*ps)
 
     def keep(self, top: int, level: float) -> None:
-        """Drops what cannot be listed, however few tests there are: the rest is most of the memory."""
+        """Drops phrases that cannot be listed whatever the number of tests: they take most of the memory."""
         strong = [np.lexsort((self.hashes, -self.strength * more))[:top] for more in (-1, 1)]
         kept = np.unique(np.concatenate([np.flatnonzero(self.p <= level), *strong]))
         for name, value in vars(self).items():
@@ -109,7 +108,7 @@ class _Kind:
                 setattr(self, name, value[kept])
 
     def listed(self, more: int, top: int, level: float) -> list[dict[str, Any]]:
-        """What is claimed on the side that has more, then what is not, the strongest first."""
+        """Phrases of the side with more: significant ones, then others, the strongest first."""
         strength = self.strength * more
         order = np.lexsort((self.hashes, -strength, self.p > level))[:top]
         return [self._row(at) for at in order[strength[order] > 0].tolist()]
@@ -131,8 +130,8 @@ class _Kind:
 
 
 def _documents_z(documents: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """z of the log-odds of a document to have a phrase, with half a document added to both cases [ours]:
-    of what all documents have there is no variance else.
+    """z of the log-odds that a document has a phrase, with half a document added to both cases [ours]: phrases of
+    all documents would have no variance otherwise.
 
     Args:
         documents: int64 [phrases, 2]; sizes: int64 [2].
@@ -144,10 +143,10 @@ def _documents_z(documents: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def tail(among: np.ndarray, drawn: np.ndarray, marked: np.ndarray, everything: int) -> np.ndarray:
-    """Probability that of ``drawn`` out of ``everything`` at least ``among`` are of the ``marked``; 1
-    where no more are than in the mean.
+    """Probability that at least ``among`` of ``drawn`` out of ``everything`` are ``marked``; 1 if that is not more
+    than the expectation.
 
-    All int64 of one shape; the hypergeometric distribution, its terms summed from ``among`` on.
+    All int64 of one shape; the tail of the hypergeometric distribution, summed from ``among`` on.
     """
     from scipy.special import gammaln
 
@@ -169,7 +168,7 @@ def tail(among: np.ndarray, drawn: np.ndarray, marked: np.ndarray, everything: i
 
 
 def least_p(drawn: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The smallest two-sided p that a phrase in so many documents can have, float64."""
+    """The smallest two-sided p possible for a phrase in ``drawn`` documents, float64."""
     known, place = np.unique(drawn, return_inverse=True)
     everything = int(sizes.sum())
     ends = [tail(np.minimum(known, n), known, np.full_like(known, n), everything) for n in sizes]
@@ -177,7 +176,7 @@ def least_p(drawn: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def _tests(least: np.ndarray, level: float) -> int:
-    """Tarone's number of tests: the smallest k for which at most k can reach level/k."""
+    """Tarone's number of tests: the smallest k such that at most k phrases can reach level/k."""
     ordered = np.sort(least)
     low, high = 1, max(1, len(ordered))
     while low < high:
@@ -193,7 +192,7 @@ def compared_keywords(
     reference: tuple[str, KeywordCounts, Sequence[str]],
     other: tuple[str, KeywordCounts, Sequence[str]],
 ) -> dict[str, Any]:
-    """``log_odds`` of two corpora with ``snippets`` from the side that has more.
+    """``log_odds`` of two corpora with ``snippets`` from the side with more.
 
     Args:
         reference, other: name, counts and some texts of each.
@@ -211,7 +210,7 @@ def compared_keywords(
 
 
 def add_examples(keywords: list[dict[str, Any]], sides: Sequence[Sequence[str]]) -> None:
-    """Adds ``examples``, the ``snippets`` from texts of the side that has more: the reference's, the other's."""
+    """Adds ``examples``: ``snippets`` from texts of the side with more. ``sides``: the reference's, the other's."""
     for texts, sign in zip(sides, (-1, 1), strict=True):
         own = [one for one in keywords if sign * one["z"] > 0]
         places = snippets(texts, [(one["kind"], one["text"]) for one in own])
@@ -222,14 +221,14 @@ def add_examples(keywords: list[dict[str, Any]], sides: Sequence[Sequence[str]])
 def snippets(
     texts: Sequence[str], phrases: Sequence[tuple[str, str]], most: int = 2
 ) -> list[list[list[str]]]:
-    """Where phrases stand: of each up to ``most`` places, in different texts, the first texts first.
+    """Occurrences of phrases in context: up to ``most`` of each, in different texts, in their order.
 
     Args:
-        phrases: kind and text of each, as ``log_odds`` gives them.
+        phrases: kind and text of each, as from ``log_odds``.
 
     Returns:
-        Of each place what stands before it, the words themselves and what follows: up to 60 bytes on
-        both sides, whole words, white space as one blank.
+        For each occurrence the text before it, the phrase, and the text after it: up to 60 bytes on either side,
+        whole words, white space collapsed.
     """
     sought = [word_hashes(TextBuffer.of([phrase]))[0] for _, phrase in phrases]
     places: list[list[list[str]]] = [[] for _ in phrases]
@@ -252,14 +251,14 @@ def snippets(
 def _occurrences(
     sentences: Sentences, words: np.ndarray, opening: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The first place of a phrase in each text that has it, and the text: int64 both."""
+    """The first position of a phrase in each text that contains it, and the text: int64 both."""
     last = max(0, len(sentences.hashes) - len(words) + 1)
-    there = sentences.opens[:last] | (not opening)
+    matches = sentences.opens[:last] | (not opening)
     for offset, word in enumerate(words):
-        there = there & (sentences.hashes[offset : offset + last] == word)
+        matches = matches & (sentences.hashes[offset : offset + last] == word)
         if offset:
-            there &= ~sentences.opens[offset : offset + last]
-    firsts = np.flatnonzero(there)
+            matches &= ~sentences.opens[offset : offset + last]
+    firsts = np.flatnonzero(matches)
     documents, once = np.unique(
         np.searchsorted(sentences.starts, firsts, side="right") - 1, return_index=True
     )

@@ -1,7 +1,7 @@
-"""Sources of labelled documents as numbers of detectors, kept in a file, and a classifier of the two labels that is
-calibrated.
+"""Labelled sources as features of documents (detection scores), stored in a file, and a calibrated classifier of the two
+labels.
 
-A document is its first tokens: numbers depend on how many there are. One that is much shorter is left out.
+Features are of the first tokens of a document, as they depend on their number. Much shorter documents are left out.
 """
 
 from __future__ import annotations
@@ -30,17 +30,15 @@ FEATURES = (
 )
 REQUEST = ScoreRequest(distribution=True)
 _FORMAT, _VERSION = "synth-origin", 2
-# Of the first tokens that are looked at, a document must have this share [ours].
+# The share of the first tokens that a document must have [ours].
 _SHORTEST = 5 / 8
-# Of a source's documents, so many have its frequent words where there are words that tell a language [ours].
+# The share of a source's documents that must have its frequent words for these to identify its language [ours].
 _ALIKE = 0.8
 
 
 def features_of(scores: Scores) -> list[float]:
-    """The numbers of a document, in the order of ``FEATURES``; NaN where there are none.
-
-    fast_detect grows as the root of the number of tokens, and is divided by it.
-    """
+    """The features of a document, in the order of ``FEATURES``; NaN for missing ones. fast_detect grows with the
+    root of the number of tokens, and is divided by it."""
     numbers = detector_score(scores)._asdict()
     known = {name: np.nan if value is None else value for name, value in numbers.items()}
     scored = scores.logprobs[~np.isnan(scores.logprobs)]
@@ -50,11 +48,11 @@ def features_of(scores: Scores) -> list[float]:
 
 
 class MeasuredDocuments(NamedTuple):
-    """Documents as numbers.
+    """Features of documents.
 
     Attributes:
         features: float64 [n, d], NaN for a document that is too short; tokens: int64 [n], of the whole
-            documents; words: [n], sets of those of a document's beginning.
+            documents; words: [n], sets of the words at the beginning of each document.
     """
 
     features: np.ndarray
@@ -71,7 +69,7 @@ class MeasuredDocuments(NamedTuple):
 
 
 def source_of(name: str, synthetic: bool, documents: MeasuredDocuments) -> LabelledSource:
-    """A source of documents that are long enough."""
+    """A source of the documents that are long enough."""
     kept = documents.long_enough
     words, texts = frequent_words(documents.words[kept]), documents.words[kept]
     alike = np.mean([of_one_language(text, words) for text in texts]) > _ALIKE
@@ -83,11 +81,7 @@ def source_of(name: str, synthetic: bool, documents: MeasuredDocuments) -> Label
 def measured(
     batches: Iterable[Batch], model: LanguageModel, text_field: str, most: int, rejects: Rejects
 ) -> Iterator[tuple[Batch, MeasuredDocuments]]:
-    """Records with their numbers.
-
-    Args:
-        most: tokens that are looked at, the first of each text.
-    """
+    """Records with their features, from the first ``most`` tokens of each text."""
 
     def tokens_of(run: list[Batch]) -> list[Tokenised]:
         return model.tokenise([text for batch in run for text in batch.column(text_field)])
@@ -99,7 +93,7 @@ def measured(
         features = np.full((len(texts), len(FEATURES)), np.nan)
         cut = [texts[i]._replace(ids=texts[i].ids[:most]) for i in kept]
         for row, scores in zip(kept, model.score(cut, REQUEST), strict=True):
-            # What a file of the calibration keeps: float32.
+            # Rounded to float32, as in the file of a calibration.
             features[row] = np.array(features_of(scores), np.float32)
         start = 0
         for batch in left:
@@ -114,7 +108,7 @@ class Calibration:
     """Labelled sources under a model.
 
     Attributes:
-        tokens: that are looked at; model: what a report says of it.
+        tokens: scored of each document; model: its description.
     """
 
     sources: list[LabelledSource]
@@ -123,7 +117,7 @@ class Calibration:
 
     def save(self, path: str) -> None:
         """Writes it as JSON."""
-        held = {
+        content = {
             "format": _FORMAT,
             "version": _VERSION,
             "model": self.model,
@@ -139,31 +133,31 @@ class Calibration:
                 for one in self.sources
             ],
         }
-        write_whole(Path(path), json.dumps(held).encode() + b"\n")
+        write_whole(Path(path), json.dumps(content).encode() + b"\n")
 
     @classmethod
     def load(cls, path: str) -> Calibration:
-        """Raises SynthError where a file is not what ``save`` wrote."""
+        """Reads a file written by ``save``. Raises SynthError: it is another file, or damaged."""
         try:
-            held = json.loads(Path(path).read_bytes())
+            content = json.loads(Path(path).read_bytes())
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not JSON"
             raise SynthError(f"{path}: cannot be read as a calibration: {reason}") from error
-        if not isinstance(held, dict) or held.get("format") != _FORMAT:
-            raise SynthError(f"{path}: not a calibration that origin wrote ({parameter('save')})")
-        if held.get("version") != _VERSION or held.get("features") != list(FEATURES):
+        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+            raise SynthError(f"{path}: not a calibration written by origin ({parameter('save')})")
+        if content.get("version") != _VERSION or content.get("features") != list(FEATURES):
             raise SynthError(
-                f"{path}: a calibration of another version ({held.get('version')}); make it again"
+                f"{path}: a calibration of another version ({content.get('version')}); make it again"
             )
         try:
             sources = []
-            for one in held["sources"]:
+            for one in content["sources"]:
                 numbers = np.array(one["documents"], np.float32).astype(np.float64)
                 features = numbers.reshape(-1, len(FEATURES))
                 synthetic = {"synthetic": True, "human": False}[one["label"]]
                 words = frozenset(map(str, one["words"]))
                 sources.append(LabelledSource(str(one["name"]), synthetic, features, words))
-            calibration = cls(sources, int(held["tokens"]), dict(held["model"]))
+            calibration = cls(sources, int(content["tokens"]), dict(content["model"]))
         except (KeyError, TypeError, ValueError) as error:
             raise SynthError(
                 f"{path}: a damaged calibration ({type(error).__name__}: {error})"
@@ -173,7 +167,7 @@ class Calibration:
         return calibration
 
     def refuse_other_model(self, path: str, model: dict[str, Any]) -> None:
-        """Raises SynthError where the calibration was made with another model."""
+        """Raises SynthError: the calibration was made with another model."""
         names = ("name", "revision", "architecture")
         if any(self.model.get(name) != model.get(name) for name in names):
             raise SynthError(
@@ -184,7 +178,7 @@ class Calibration:
 
 _FOLDS = 5
 _PENALTY = 0.3
-# A number farther from the mean, in standard deviations, tells no more [ours].
+# Features are clipped at this distance from the mean, in standard deviations [ours].
 _FARTHEST = 3.0
 _STEPS = 100
 
@@ -193,8 +187,8 @@ class LabelledSource(NamedTuple):
     """Documents of one label.
 
     Attributes:
-        features: float64 [documents, numbers]; words: the frequent ones, of its language; none where its
-            documents share none.
+        features: float64 [documents, numbers]; words: the frequent ones of its language, if its documents
+            share them.
     """
 
     name: str
@@ -205,7 +199,7 @@ class LabelledSource(NamedTuple):
 
 @dataclass(frozen=True)
 class Pool:
-    """The documents of all sources, one after the other.
+    """The documents of all sources, concatenated.
 
     Attributes:
         features: [n, d]; source: int [n]; synthetic: bool [sources].
@@ -226,18 +220,15 @@ class Pool:
         return self.synthetic[self.source]
 
     def weights(self, counts: np.ndarray | None = None) -> np.ndarray:
-        """Of documents, so that both classes weigh 1, and the sources of a class the same.
-
-        Args:
-            counts: how often each document is there, once by default.
-        """
+        """Weights of documents that give both classes a total of 1, and all sources of a class the same.
+        ``counts``: multiplicities of documents, 1 by default."""
         counts = np.ones(len(self.source)) if counts is None else counts
         sizes = np.bincount(self.source, counts, len(self.synthetic))
         of_class = np.where(self.synthetic, self.synthetic.sum(), (~self.synthetic).sum())
         return counts / np.maximum(sizes * of_class, 1e-300)[self.source]
 
     def whitened(self, features: np.ndarray) -> np.ndarray:
-        """Features in which the documents of a source have variance 1 and no correlations."""
+        """Features transformed so that within sources they have variance 1 and are uncorrelated."""
         means = np.array(
             [self.features[self.source == k].mean(0) for k in range(len(self.synthetic))]
         )
@@ -252,8 +243,8 @@ class Pool:
 
 
 def logistic(x: np.ndarray, y: np.ndarray, weights: np.ndarray, penalty: float) -> np.ndarray:
-    """Coefficients and, last, the intercept of the least Σ w·loss + penalty/2·‖coefficients‖², by
-    Newton's method.
+    """Coefficients and, last, the intercept that minimise Σ w·loss + penalty/2·‖coefficients‖², by Newton's
+    method.
 
     Args:
         x: [n, d]; y: bool [n]; weights: [n].
@@ -278,11 +269,11 @@ def expit(x: np.ndarray) -> np.ndarray:
 
 
 class Classifier:
-    """Log-odds of synthetic against human, where both are as frequent.
+    """Log-odds of synthetic against human text, with equal priors.
 
     Attributes:
-        held_out: the log-odds of the pool's own documents, each by a classifier that has not seen it.
-        calibration: slope and intercept that make log-odds calibrated.
+        held_out: the log-odds of the pool's own documents, by cross-validation.
+        calibration: slope and intercept that calibrate log-odds.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -309,11 +300,8 @@ class Classifier:
 
 
 def calibrated(pool: Pool, log_odds: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
-    """Slope and intercept of the logistic regression on held-out log-odds (Platt).
-
-    Args:
-        counts: [N], how often each document of the pool is there.
-    """
+    """Slope and intercept of the logistic regression on held-out log-odds (Platt); ``counts``: [N],
+    multiplicities of the pool's documents."""
     labels, weights = pool.labels, pool.weights(counts) * len(counts) / 2
     slope, intercept = logistic(log_odds[:, None], labels, weights, 1e-3)
     return float(slope), float(intercept)

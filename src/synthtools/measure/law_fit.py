@@ -10,16 +10,16 @@ import numpy as np
 from synthtools.errors import SynthError, near, parameter
 from synthtools.measure.laws import PARTS, Law, Values
 
-# The search goes on from so many of the starts [ours].
+# The number of starts from which the search continues [ours].
 _STARTS = 12
 _EDGES = np.log([0.01, 10.0])
 _COORDINATES = 700.0
 _STEP = 1e-30
 _APART = 1e-6
 _NOTHING = 1e300
-# Ridge penalties that leave-one-out errors choose from, in units of the features' variance [ours].
+# Ridge penalties, chosen by leave-one-out error, in units of the features' variance [ours].
 _PENALTIES = np.logspace(-8, 2, 21)
-# Of boosted trees [ours]: with them RegMix's published runs are ranked as its own trees rank them.
+# Settings of boosted trees [ours]; with them, the ranking of RegMix's published runs agrees with that of its trees.
 _TREES = {"n_estimators": 300, "max_depth": 6, "learning_rate": 0.05, "min_samples_leaf": 5}
 _FEWEST_FOR_TREES = 20
 
@@ -30,8 +30,8 @@ class Runs:
 
     Attributes:
         x: float64 [rows] of each of the law's variables; y: float64 [rows].
-        delta: where Huber's loss of ln(predicted/observed) turns from squares to absolute values.
-        fixed: parameters that are given.
+        delta: where Huber's loss of ln(predicted/observed) changes from squares to absolute values.
+        fixed: given parameters.
     """
 
     law: Law
@@ -58,11 +58,7 @@ class Runs:
         return Runs(self.law, x, self.y[rows], self.delta, self.fixed)
 
     def fault(self, fields: dict[str, str]) -> str | None:
-        """Why these rows determine no law, None where they may.
-
-        Args:
-            fields: of the variables, as they are called.
-        """
+        """Why these rows do not determine a law, None if they may. ``fields``: names of the variables."""
         needed, rows = len(self.free), len(self.y)
         if self.law.trees and rows < _FEWEST_FOR_TREES:
             return f"{rows} rows for boosted trees; give at least {_FEWEST_FOR_TREES}"
@@ -70,19 +66,18 @@ class Runs:
             return f"{rows} rows for {needed} parameters; give at least {needed + 1}"
         for name, values in self.x.items():
             if np.ptp(values) == 0:
-                return f"{fields[name]} is {values[0]:g} in all rows, which tells nothing about it"
+                return f"{fields[name]} is {values[0]:g} in all rows, so that its effect is unknown"
         different = len(np.unique(np.column_stack(list(self.x.values())), axis=0))
         if different < needed and not self.law.ridge:
             return f"{different} different settings for {needed} parameters; give at least {needed}"
         return None
 
     def fitted(self, weights: np.ndarray | None = None, start: Fit | None = None) -> Fit:
-        """The least mean of Huber's loss of ln predicted − ln observed (Hoffmann et al. 2022), by
-        L-BFGS from the best of a grid of starts; for a law of ``ridge`` the ridge regression, of
-        ``trees`` boosted trees.
+        """Minimises the mean of Huber's loss of ln predicted − ln observed (Hoffmann et al. 2022) by L-BFGS
+        from the best of a grid of starts; for ``ridge`` laws ridge regression, for ``trees`` boosted trees.
 
         Args:
-            weights: of the rows, of mean 1; start: where to begin, instead of the grid.
+            weights: of the rows, with mean 1; start: the start, instead of the grid.
         """
         if self.law.ridge:
             return Fit(self, _ridge(self, np.ones(len(self.y)) if weights is None else weights))
@@ -116,12 +111,12 @@ class Runs:
                 best, least = _placed(coordinates, at, optimum.x), optimum.fun
         if at and least >= _NOTHING:
             raise SynthError(
-                f"this law gives these rows no finite loss; look at them and at {parameter('fix')}"
+                f"this law has no finite loss on these rows; check them and {parameter('fix')}"
             )
         return Fit(self, best)
 
     def _loss(self, coordinates: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
-        """Mean loss in units of delta², and its derivatives by the free coordinates."""
+        """Mean loss in units of delta², and its derivatives with respect to the free coordinates."""
         apart, slopes = self.residuals(coordinates)
         with np.errstate(all="ignore"):
             loss = float(np.mean(weights * _huber(apart)))
@@ -182,7 +177,7 @@ def _regressed(runs: Runs, offset: float) -> list[float]:
 
 
 def _ridge(runs: Runs, weights: np.ndarray) -> np.ndarray:
-    """Coefficients of the polynomial; the penalty has the least leave-one-out error."""
+    """Coefficients of the polynomial; the penalty minimises the leave-one-out error."""
     size = len(runs.law.parameters)
     features = np.column_stack(
         [
@@ -210,7 +205,7 @@ def _ridge(runs: Runs, weights: np.ndarray) -> np.ndarray:
 
 
 def _boosted(runs: Runs, weights: np.ndarray | None) -> Fit:
-    """Boosted trees of least squares, which one thread grows: the same bytes on every machine."""
+    """Boosted least-squares trees, from one thread: the same bytes on every machine."""
     from sklearn.ensemble import GradientBoostingRegressor
 
     shares = np.column_stack(list(runs.x.values()))
@@ -225,8 +220,7 @@ def _boosted(runs: Runs, weights: np.ndarray | None) -> Fit:
 
 @dataclass(frozen=True)
 class Fit:
-    """A law with its parameters: ``coordinates`` [parameters], of which those of fixed parameters say
-    nothing."""
+    """A law with its parameters: ``coordinates`` [parameters]; those of fixed parameters have no meaning."""
 
     runs: Runs
     coordinates: np.ndarray
@@ -247,7 +241,7 @@ class Fit:
         return predicted
 
     def at_edges(self) -> list[str]:
-        """Exponents that the search would have taken further than they may go."""
+        """Exponents at the bounds of the search."""
         parameters = self.parameters()
         return [
             name
@@ -256,8 +250,8 @@ class Fit:
         ]
 
     def determined(self) -> bool:
-        """Whether the rows tell the parameters apart: a direction in which the predictions hardly move is
-        one in which parameters can be anything [ours]."""
+        """Whether the rows identify the parameters: they do not if predictions hardly change along some direction
+        of the parameters [ours]."""
         if self.runs.law.ridge or not self.runs.free:
             return True
         slopes = self.runs.residuals(self.coordinates)[1]
@@ -267,7 +261,7 @@ class Fit:
         return bool(np.linalg.svd(slopes / size, compute_uv=False)[-1] > _APART)
 
     def errors(self, runs: Runs) -> dict[str, float]:
-        """How far the law is from runs, as shares of what they observed."""
+        """Relative errors of the law on runs."""
         apart = self.predict(runs.x) / runs.y - 1
         return {
             "mean_relative_error": float(np.abs(apart).mean()),

@@ -1,4 +1,4 @@
-"""What a law says of runs: its parameters with intervals, its error on runs it has not seen, what is best."""
+"""The study of a law: its parameters with intervals, its error on held-out runs, the optimum."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from synthtools.measure.bootstrap import intervals
 from synthtools.measure.law_fit import Fit, Runs
 from synthtools.measure.laws import Values, adds_to_one
 
-# Mixtures are looked for among so many [ours].
+# Candidate mixtures [ours].
 _MIXTURES = 4096
-# Of trees so many are drawn, and the best are averaged, as many as in RegMix.
+# For trees: mixtures drawn, and the number of the best that are averaged, as in RegMix.
 _DRAWN, _BEST = 16384, 128
-# FLOPs of training a transformer: 6 a parameter and token (Kaplan et al. 2020).
+# FLOPs of training a transformer: 6 per parameter and token (Kaplan et al. 2020).
 FLOPS = 6
 _CURVE = 41
 _GRID = 512
@@ -38,7 +38,7 @@ def study(
     Args:
         runs: the same runs with each of the losses; fields: of the variables.
         held_out: share of the rows that the second fit leaves out.
-        budget: FLOPs and unique tokens; at: fields of a run whose loss is to be predicted.
+        budget: FLOPs and unique tokens; at: fields of a run whose loss is predicted.
     """
     law = runs[0].law
     fits = [one.fitted() for one in runs]
@@ -51,9 +51,7 @@ def study(
         small = None if fault else [one.fitted() for one in parts]
         notes += [f"nothing is held out: without it, {fault}"] if fault else []
     if not all(fit.determined() for fit in fits):
-        notes.append(
-            "the rows do not tell these parameters apart: vary the variables independently"
-        )
+        notes.append("the rows do not identify these parameters: vary the variables independently")
     edges = {name: fit.parameters()[name] for fit in fits for name in fit.at_edges()}
     notes += [
         f"{name} is at its bound, {v:g}: the runs are not of this form" for name, v in edges.items()
@@ -65,13 +63,13 @@ def study(
         named = {fields.get(name, name): value for name, value in best.items()}
         figures = {}
         if at:
-            there = {name: np.array([at[field]]) for name, field in fields.items()}
-            figures = {y: float(one.predict(there)[0]) for y, one in zip(losses, some, strict=True)}
+            x = {name: np.array([at[field]]) for name, field in fields.items()}
+            figures = {y: float(one.predict(x)[0]) for y, one in zip(losses, some, strict=True)}
         curves = [dict(enumerate(one.predict(points).tolist())) if points else {} for one in some]
         return [*(one.parameters() for one in some), named, figures, *curves]  # type: ignore[list-item]
 
     table = [figures(fits), *map(figures, _resampled(fits, resamples, seed))]
-    # Reweighted trees split elsewhere: corrected for that bias, an interval would leave its estimate out.
+    # Reweighted trees have other splits: corrected for that bias, an interval would exclude the estimate.
     columns = [_estimated(list(column), not law.trees) for column in zip(*table, strict=True)]
     count = len(fits)
     best, deviations = columns[count], columns[count + 1]
@@ -99,7 +97,7 @@ def study(
 
 
 def _best(fits: Sequence[Fit], budget: tuple[float | None, float | None], seed: int) -> Figures:
-    """What has the least mean loss, by variable, and that loss, ``L``; empty where nothing has."""
+    """The minimum of the mean loss: variables, and the loss as ``L``; empty if there is none."""
     law = fits[0].runs.law
     if law.shares:
         return best_mixture(fits, seed)
@@ -109,7 +107,7 @@ def _best(fits: Sequence[Fit], budget: tuple[float | None, float | None], seed: 
 
 
 def _beyond(runs: Runs, best: Figures, fields: dict[str, str], flops: float | None) -> list[str]:
-    """Which optima are outside the range of the runs."""
+    """Notes on optima outside the range of the runs."""
     law, notes = runs.law, []
     if flops is not None:
         times = flops / (FLOPS * float((runs.x["N"] * runs.x["D"]).max()))
@@ -129,7 +127,7 @@ def _estimated(rows: list[Figures], corrected: bool) -> dict[str, Any]:
 
 
 def _grid(runs: Runs) -> Values:
-    """Points along the only variable; empty where there are several."""
+    """Points along the only variable; empty if there are several."""
     if len(runs.x) > 1:
         return {}
     name, x = next(iter(runs.x.items()))
@@ -148,7 +146,7 @@ def _curve(points: Values, column: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _held_out(small: Fit, runs: Runs, held: np.ndarray) -> dict[str, Any]:
-    """How far a law of the other rows is from those left out."""
+    """The error of a law fitted to the other rows on those left out."""
     left = runs.take(held)
     size = runs.law.size
     least = float(np.prod([left.x[v] for v in size], axis=0).min()) if size else None
@@ -163,7 +161,7 @@ def _held_out(small: Fit, runs: Runs, held: np.ndarray) -> dict[str, Any]:
 def _points(
     fit: Fit, small: Fit | None, fields: dict[str, str], held: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Each row: its fields, what was observed, predicted, and predicted by the law of the others."""
+    """Each row: its fields, the observed loss, the predicted one, and the one predicted if it is held out."""
     x, y = fit.runs.x, fit.runs.y
     predicted = fit.predict(x)
     blind = None if small is None else small.predict(x)
@@ -179,8 +177,7 @@ def _points(
 
 
 def _left_out(runs: Runs, share: float, seed: int) -> np.ndarray:
-    """Which rows are left out to be predicted, bool [rows]: the largest, those of one size together;
-    drawn ones where no variable is a size."""
+    """The held-out rows, bool [rows]: the largest, equal sizes together; random ones if no variable is a size."""
     count = round(share * len(runs.y))
     if count == 0:
         return np.zeros(len(runs.y), bool)
@@ -192,9 +189,8 @@ def _left_out(runs: Runs, share: float, seed: int) -> np.ndarray:
 
 
 def _resampled(fits: Sequence[Fit], resamples: int, seed: int) -> Iterator[list[Fit]]:
-    """The same fits to rows weighted by Dirichlet(1, …, 1), the Bayesian bootstrap (Rubin 1981): of few
-    runs a draw with replacement would often miss all of one size [ours]. Laws of several losses share
-    the weights of a row."""
+    """The same fits to rows weighted by Dirichlet(1, …, 1), the Bayesian bootstrap (Rubin 1981): with few runs,
+    draws with replacement would often miss all runs of one size [ours]. Laws of several losses share weights."""
     draw = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
     for _ in range(resamples):
         weights = draw.standard_exponential(len(fits[0].runs.y))
@@ -203,7 +199,7 @@ def _resampled(fits: Sequence[Fit], resamples: int, seed: int) -> Iterator[list[
 
 
 def best_size(fits: Sequence[Fit], flops: float, unique: float | None) -> Figures:
-    """Parameters and tokens of the least mean loss at 6·N·D FLOPs."""
+    """Parameters and tokens that minimise the mean loss at 6·N·D FLOPs."""
     budget = flops / FLOPS
 
     def at(log_size: np.ndarray) -> Values:
@@ -215,7 +211,7 @@ def best_size(fits: Sequence[Fit], flops: float, unique: float | None) -> Figure
 
 
 def best_weight(fits: Sequence[Fit]) -> Figures:
-    """The weight of human text with the least mean loss; of one loss (√(k² + 4k) − k)/2."""
+    """The weight of human text that minimises the mean loss; for one loss (√(k² + 4k) − k)/2."""
     weight, loss = _least(fits, lambda w: {"w": w}, (1e-3, 1))
     return {"w": weight, "L": loss}
 
@@ -223,7 +219,7 @@ def best_weight(fits: Sequence[Fit]) -> Figures:
 def _least(
     fits: Sequence[Fit], at: Callable[[np.ndarray], Values], ends: tuple[float, float]
 ) -> tuple[float, float]:
-    """The place between two ends where the mean loss is least, and that loss."""
+    """The minimum of the mean loss between two ends, and that loss."""
     from scipy.optimize import minimize_scalar
 
     grid = np.linspace(*ends, _GRID)
@@ -238,10 +234,10 @@ def _least(
 
 
 def best_mixture(fits: Sequence[Fit], seed: int) -> Figures:
-    """The shares of the least mean loss: of 1 together where those of the runs are, else of 1 at most.
+    """The shares that minimise the mean loss, with a sum of 1 if those of the runs have it, else of at most 1.
 
-    Trees have no slopes: theirs are the mean of the best of many that are drawn around the runs', as
-    in Liu et al. 2024.
+    Trees have no gradient: for them, the mean of the best of many shares drawn around the runs', as in Liu et al.
+    2024.
     """
     from scipy.optimize import minimize
 

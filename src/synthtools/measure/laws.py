@@ -1,9 +1,8 @@
-"""Laws: the loss of a run as a function of what it was made of.
+"""Laws: the loss of a run as a function of its size and data.
 
-A law is searched for in coordinates: the logarithm of each parameter, of those in ``scaled`` after
-division by what the variables' geometric means make of it (so A/N^alpha and alpha hardly depend on
-each other), and signed parameters as they are. All functions take arrays of complex numbers, by
-whose imaginary parts derivatives are taken.
+The search uses coordinates: the logarithm of each parameter; those in ``scaled`` are relative to a function of the
+variables' geometric means (so that A/N^alpha and alpha are nearly independent); signed parameters are unchanged. All
+functions take complex arrays, whose imaginary parts carry derivatives.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-# Of parameters [..., 1], of variables [rows].
+# Parameters [..., 1], or variables [rows].
 Values = dict[str, np.ndarray]
-# A parameter out of coordinates and the variables' geometric means.
+# (coordinates, the variables' geometric means) → a parameter.
 Scale = Callable[[Values, dict[str, float]], Any]
 
 EXPONENTS = (0.1, 0.25, 0.5, 1.0)
@@ -26,22 +25,21 @@ PARTS = (0.1, 0.3, 0.6, 0.9)
 
 @dataclass(frozen=True)
 class Law:
-    """A form, and where the search for its parameters begins.
+    """A form, and the starts of the search for its parameters.
 
     Attributes:
         formula: with the names of variables and parameters.
         variables: in the order in which a user names their fields.
-        starts: of each parameter the coordinates to begin at, before the logarithm: ``PARTS`` of the
-            least loss, ``EXPONENTS`` (which stay between 0.01 and 10), or others; none of those that
-            are found by a regression.
-        curve: the loss, float or complex [..., rows], of parameters and variables.
-        scaled: what makes a parameter of the coordinates and the variables' geometric means.
-        size: variables whose product says how large a run is; none where nothing does.
-        from_zero: variables that may be 0; the others are above.
+        starts: start values of each parameter, before the logarithm: ``PARTS`` of the least loss,
+            ``EXPONENTS`` (bounded by 0.01 and 10), or others; none for those found by a regression.
+        curve: (parameters, variables) → the loss, float or complex [..., rows].
+        scaled: parameters as functions of the coordinates and the variables' geometric means.
+        size: variables whose product is the size of a run, if any.
+        from_zero: variables that may be 0; the others must be positive.
         signed: parameters that may be negative.
         shares: the variables are shares of a mixture.
         ridge: fitted by ridge regression on the features of each parameter, not by ``curve`` in logs.
-        trees: fitted by boosted trees, which ``curve`` is from then on.
+        trees: fitted by boosted trees, which then replace ``curve``.
     """
 
     formula: str
@@ -70,7 +68,7 @@ class Law:
         """The parameters at coordinates [..., parameters].
 
         Args:
-            middle: geometric mean of each variable; fixed: parameters that are given.
+            middle: geometric mean of each variable; fixed: given parameters.
         """
         values = {
             name: coordinates[..., at, None] if name in self.signed else _exp(coordinates, at)
@@ -105,8 +103,8 @@ def _kaplan(p: Values, x: Values) -> Any:
 
 
 def effective(unique: np.ndarray, total: np.ndarray, decay: np.ndarray) -> np.ndarray:
-    """What so many unique units are worth that were used ``total / unique`` times: U + U·R*·(1 − e^(−R/R*)),
-    R = total/U − 1 (Muennighoff et al. 2023, equation 5 and its form for parameters)."""
+    """The value of unique units used ``total / unique`` times: U + U·R*·(1 − e^(−R/R*)), R = total/U − 1
+    (Muennighoff et al. 2023, equation 5 and its form for parameters)."""
     worth: np.ndarray = unique * (1 + decay * (1 - np.exp((1 - total / unique) / decay)))
     return worth
 
@@ -116,7 +114,7 @@ def _repeat(p: Values, x: Values) -> Any:
     tokens = effective(unique, x["D"], p["R_D"])
     if "A" not in p:
         return p["E"] + p["B"] * _power(tokens, -p["beta"])
-    # As many parameters as are optimal for the unique tokens: alpha·A/N^alpha = beta·B/U^beta.
+    # The number of parameters that is optimal for the unique tokens: alpha·A/N^alpha = beta·B/U^beta.
     ratio = p["alpha"] * p["A"] / (p["beta"] * p["B"])
     optimal = _power(ratio * _power(unique, p["beta"]), 1 / p["alpha"])
     needed = np.where(optimal.real < x["N"], optimal, x["N"])
@@ -141,8 +139,7 @@ def mixture(name: str, fields: Sequence[str], shares: np.ndarray) -> Law:
 
 
 def _mixing(fields: Sequence[str], shares: np.ndarray) -> Law:
-    """L = c + k·exp(Σ t_j r_j) over shares r (Ye et al. 2024); where they add up to 1, k takes the last
-    one's t [ours]."""
+    """L = c + k·exp(Σ t_j r_j) over shares r (Ye et al. 2024); if they add up to 1, k absorbs the last t [ours]."""
     free = fields[:-1] if len(fields) > 1 and adds_to_one(shares) else fields
     names = tuple(f"t_{name}" for name in free)
 
@@ -193,7 +190,7 @@ _BOTH: dict[str, tuple[float, ...]] = {
 }
 _DECAY = (2.0, 8.0, 30.0)
 
-# By name; where a law has several forms, the number of variables tells which is meant.
+# By name; of several forms, the number of variables selects one.
 LAWS: dict[str, tuple[Law, ...]] = {
     "chinchilla": (
         Law(

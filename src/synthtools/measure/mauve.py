@@ -1,10 +1,10 @@
 """MAUVE: how near one set of documents is to another by their vectors (Pillutla et al. 2021).
 
-Vectors of length 1 are put on the principal components that hold 90 % of their variance and into k
-clusters, a tenth of the smaller set; p and q are the sets' shares of the clusters. The curve of
-(exp −c·KL(q‖r), exp −c·KL(p‖r)) over the mixtures r = w·p + (1 − w)·q has the area MAUVE below it, c = 5.
-The numbers are those of the authors' package mauve-text for the same clusters; its k-means is that of
-faiss, ours is Lloyd's from k-means++ (Arthur and Vassilvitskii 2007), the best of five.
+Vectors of length 1 are projected to the principal components with 90 % of their variance and assigned to k clusters, a
+tenth of the smaller set; p and q are the sets' shares of the clusters. MAUVE is the area under the curve of
+(exp −c·KL(q‖r), exp −c·KL(p‖r)) over the mixtures r = w·p + (1 − w)·q, c = 5. The numbers agree with the authors'
+package mauve-text for the same clusters; its k-means is that of faiss, ours is Lloyd's from k-means++ (Arthur and
+Vassilvitskii 2007), the best of five.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _VARIANCE = 0.9
 _POINTS = 25
 _RESTARTS, _ROUNDS = 5, 500
 _PERMUTATIONS = _RESAMPLES = 999
-# Mixtures whose divergences are taken at once.
+# Numbers in the mixtures that are processed at once.
 _AT_ONCE = 1 << 22
 
 
@@ -29,19 +29,19 @@ def mauve(
 ) -> dict[str, Any]:
     """MAUVE of two sets of vectors, 1 for equal shares of all clusters.
 
-    A finite set never has it: ``expected`` is the mean over 999 random divisions of all documents, and
-    ``p_value`` the share of divisions with as little, the observed one among them. Clusters are those of
-    all documents whichever set they are of, so that the test is exact [ours]. ``interval`` is ± 1.96
-    standard deviations of 999 bootstrap samples of the documents in their clusters [ours]: the noise of
-    the value, not of the MAUVE of larger sets.
+    Finite sets never reach it: ``expected`` is the mean over 999 random divisions of all documents, and ``p_value``
+    the share of divisions, including the observed one, with a value as low. Clusters are of all documents,
+    regardless of their set, so that the test is exact [ours]. ``interval`` is ± 1.96 standard deviations of 999
+    bootstrap samples of the documents in their clusters [ours]: the noise of the value, not of the MAUVE of larger
+    sets.
 
     Args:
         reference, other: float [n, width] and [m, width], finite.
-        buckets: clusters; by default as above, two at the least.
+        buckets: clusters; by default as above, at least two.
 
     Returns:
         ``value``, ``expected``, ``p_value``, ``interval``, ``buckets``, ``dimensions`` (principal
-        components); None but the last two for fewer than two documents on a side.
+        components); all None with fewer than two documents on a side.
     """
     from threadpoolctl import threadpool_limits
 
@@ -51,7 +51,7 @@ def mauve(
         return dict.fromkeys(names)
     k = buckets or max(2, round(min(n, m) / 10))
     draw = np.random.default_rng(np.random.SeedSequence(seed))
-    with threadpool_limits(1):  # with more, the order of sums and then a cluster depend on them
+    with threadpool_limits(1):  # with more threads, the order of sums and thus clusters would vary
         points = components(np.concatenate([reference, other]))
         labels = clusters(points, k, draw)
     p, q = (np.bincount(some, minlength=k) for some in (labels[:n], labels[n:]))
@@ -89,7 +89,7 @@ def _areas(p: np.ndarray, q: np.ndarray, scaling: float) -> np.ndarray:
     x[:, -1], y[:, -1] = 0, 1
     x[:, 1:-1] = np.exp(-scaling * _divergence(q[:, None], mixtures))
     y[:, 1:-1] = np.exp(-scaling * _divergence(p[:, None], mixtures))
-    # Half of the area below y over x and half of that below x over y, by trapezoids.
+    # The mean of the areas under y over x and under x over y, by trapezoids.
     wide = -np.diff(x) * (y[:, 1:] + y[:, :-1])
     high = np.diff(y) * (x[:, 1:] + x[:, :-1])
     return (wide + high).sum(axis=1) / 4
@@ -102,8 +102,8 @@ def _divergence(p: np.ndarray, r: np.ndarray) -> np.ndarray:
 
 
 def components(vectors: np.ndarray) -> np.ndarray:
-    """Vectors of length 1 (zeros stay) on the fewest principal components that hold 90 % of their
-    variance: float32 [documents, components]."""
+    """Vectors of length 1 (zeros unchanged) on the fewest principal components with 90 % of their variance:
+    float32 [documents, components]."""
     points = vectors.astype(np.float64)
     norms = np.linalg.norm(points, axis=1, keepdims=True)
     points /= np.where(norms > 0, norms, 1)
@@ -115,13 +115,13 @@ def components(vectors: np.ndarray) -> np.ndarray:
 
 
 def clusters(points: np.ndarray, k: int, draw: np.random.Generator) -> np.ndarray:
-    """k-means: the cluster of each point, int64; the division with the least squares of five."""
+    """k-means: the cluster of each point, int64; the best of five by squared distances."""
     tries = [_lloyd(points, _spread(points, k, draw)) for _ in range(_RESTARTS)]
     return min(tries, key=lambda one: one[1])[0]
 
 
 def _spread(points: np.ndarray, k: int, draw: np.random.Generator) -> np.ndarray:
-    """The first centres, each drawn by its squared distance from those before (k-means++)."""
+    """The initial centres, each drawn by its squared distance from those before (k-means++)."""
     chosen = [int(draw.integers(len(points)))]
     nearest = np.full(len(points), np.inf)
     while len(chosen) < k:
@@ -129,13 +129,13 @@ def _spread(points: np.ndarray, k: int, draw: np.random.Generator) -> np.ndarray
         total = np.cumsum(nearest, dtype=np.float64)
         if total[-1] > 0:
             chosen.append(int(np.searchsorted(total, draw.random() * total[-1], side="right")))
-        else:  # fewer different points than clusters
+        else:  # fewer distinct points than clusters
             chosen.append(int(draw.integers(len(points))))
     return points[chosen]
 
 
 def _lloyd(points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, float]:
-    """Clusters and the sum of squared distances, without what is the same for all."""
+    """Clusters and the sum of squared distances, up to a constant."""
     labels = np.full(len(points), -1)
     for _ in range(_ROUNDS):
         distances = (centres**2).sum(axis=1) - 2 * (points @ centres.T)
@@ -144,8 +144,8 @@ def _lloyd(points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, float]:
             break
         sizes = np.bincount(labels, minlength=len(centres))
         order = np.argsort(labels, kind="stable")
-        there = np.flatnonzero(sizes)  # an empty cluster keeps its centre
-        starts = (np.cumsum(sizes) - sizes)[there]
-        centres[there] = np.add.reduceat(points[order], starts) / sizes[there, None]
+        used = np.flatnonzero(sizes)  # an empty cluster keeps its centre
+        starts = (np.cumsum(sizes) - sizes)[used]
+        centres[used] = np.add.reduceat(points[order], starts) / sizes[used, None]
     inertia = float(distances[np.arange(len(points)), labels].sum(dtype=np.float64))
     return labels, inertia

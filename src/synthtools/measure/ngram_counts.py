@@ -1,4 +1,4 @@
-"""Corpora as hashed n-grams: responses and their most frequent n-grams, gathered batch by batch."""
+"""Hashed n-grams of corpora: responses and the most frequent n-grams, counted batch by batch."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from synthtools.text.frequent_ngrams import sifted
 from synthtools.text.heavy_hitters import NgramTable, TopNgrams, tabulate
 from synthtools.text.ngram_buckets import NgramHasher
 
-# n-grams of each corpus among which those that stand out are sought.
+# n-grams of each corpus considered for over-representation.
 _CANDIDATES = 20_000
 _STANDING_OUT = 40
-# Distinct n-grams of a length held at most.
+# Distinct n-grams of a length kept at most.
 _HELD = 4_000_000
 _BUCKETS_SHOWN = 40
 
 
 @dataclass
 class CorpusNgrams:
-    """What has been counted of one corpus.
+    """Counts of one corpus.
 
     Attributes:
         response: n-grams in each bucket, int64 [buckets].
@@ -69,9 +69,9 @@ class NgramCounter:
     """Counts the n-grams of corpora.
 
     Attributes:
-        top: whether the most frequent n-grams are wanted.
-        exact: count every n-gram, in memory that grows with them; else each batch counts those
-            that are frequent in it, and counts can be a little too low.
+        top: whether to count the most frequent n-grams.
+        exact: count every n-gram, with memory that grows with their number; otherwise each batch counts
+            those frequent in it, and counts can be slightly too low.
     """
 
     hasher: NgramHasher
@@ -94,11 +94,7 @@ class NgramCounter:
         counted: Iterable[BlockResult[tuple[np.ndarray, list[NgramTable]]]],
         seen: Callable[[int], None],
     ) -> CorpusNgrams:
-        """Gathers the counts of a corpus's batches.
-
-        Args:
-            seen: called with the number of records of each batch.
-        """
+        """Adds up the counts of a corpus's batches. ``seen``: called with the number of records of each."""
         orders = self.hasher.orders if self.top else ()
         corpus = CorpusNgrams(
             name,
@@ -117,7 +113,7 @@ class NgramCounter:
 
 
 def comparisons(corpora: list[CorpusNgrams], top: int) -> list[dict[str, Any]]:
-    """Each corpus against each: divergences, buckets and n-grams that tell them apart."""
+    """Each pair of corpora: divergences, and the buckets and n-grams that differ most."""
     pairs = []
     for left, right in combinations(corpora, 2):
         unusually_frequent = {}

@@ -1,7 +1,7 @@
 """How much of a corpus is synthetic, or why that cannot be estimated.
 
-A share is given only where the corpus can be a mixture of what the calibration knows. What is declined, and
-with what remedy, is in ``why``; the numbers behind it stay in the report, the share does not.
+A share is estimated only if the corpus can be a mixture of the calibration's sources. Otherwise ``why`` gives the reason
+and a remedy; the numbers behind it are in the report, the share is not.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from synthtools.measure.labelled_sources import (
 from synthtools.measure.quantification import estimate, misfit
 from synthtools.text.languages import of_one_language
 
-# Fewer documents say nothing [ours]: of the corpus, of a class of the calibration.
+# The minimum of documents, of the corpus and of a class of the calibration [ours].
 FEWEST = 50
-# A sample farther from all mixtures than this share of samples drawn from one is none of them [ours].
+# The level of the test that a sample is a mixture of the sources [ours].
 FARTHEST = 0.05
-# Sources that were moved are suspect to begin with [ours].
+# The level for shifted sources, which are less certain [ours].
 FARTHEST_MOVED = 0.25
-# Below this area under the ROC curve the numbers do not tell the classes apart [ours].
+# Below this area under the ROC curve the features do not separate the classes [ours].
 APART = 0.6
-# Where more of the documents are of no source's language, the corpus is another one [ours].
+# The maximum share of documents in a language that no source has [ours].
 FOREIGN = 0.1
 _BINS = 24
 
@@ -37,9 +37,9 @@ _BINS = 24
 def anchored(sources: list[LabelledSource], human: LabelledSource) -> list[LabelledSource]:
     """Sources for a corpus whose human text is known.
 
-    Each synthetic source is moved so that the calibration's own human text, as one, would come to lie on
-    that of the corpus, in mean and standard deviation of every number [ours]: what models do to
-    the numbers is taken to be the same in both.
+    Each synthetic source is shifted and scaled as the calibration's own human text must be to agree with that of
+    the corpus, in mean and standard deviation of every feature [ours]: the difference between models and humans is
+    assumed to be the same in both.
     """
     own = np.concatenate([one.features for one in sources if not one.synthetic])
     scale = human.features.std(0) / (own.std(0) + 1e-12)
@@ -52,13 +52,13 @@ def anchored(sources: list[LabelledSource], human: LabelledSource) -> list[Label
 
 
 class OriginEstimator:
-    """Judges corpora by one calibration.
+    """Estimates the share in corpora with one calibration.
 
     Args:
-        moved: the sources are what ``anchored`` gave.
+        moved: the sources are from ``anchored``.
 
     Attributes:
-        auc: area under the ROC curve of the classifier, on documents that it has not seen.
+        auc: area under the ROC curve of the classifier, on held-out documents.
     """
 
     def __init__(
@@ -72,11 +72,8 @@ class OriginEstimator:
         self.auc = _auc(self._classifier.held_out, self._pool)
 
     def judge(self, documents: MeasuredDocuments, weights: np.ndarray) -> dict[str, Any]:
-        """Verdict, share and interval, of documents and of their tokens.
-
-        Args:
-            weights: [n], for how many documents of the corpus each stands.
-        """
+        """Verdict, share and interval, of documents and of their tokens; ``weights``: [n], how many documents
+        of the corpus each represents."""
         judged = documents.long_enough & self.of_languages(documents)
         short = int((~documents.long_enough).sum())
         other = int((documents.long_enough & ~judged).sum())
@@ -98,7 +95,7 @@ class OriginEstimator:
         if p_value <= (FARTHEST_MOVED if self._moved else FARTHEST):
             anchor = f", or {parameter('assume_human')} with human text of its domain"
             judgement["why"] = (
-                "the corpus is like no mixture of the calibration's sources: add human and synthetic "
+                "the corpus is unlike any mixture of the calibration's sources: add human and synthetic "
                 f"sources of its domain, length and language{'' if self._moved else anchor}"
             )
             return judgement
@@ -116,14 +113,14 @@ class OriginEstimator:
         }
 
     def of_languages(self, documents: MeasuredDocuments) -> np.ndarray:
-        """Bool [n], which documents have frequent words of a source."""
+        """Bool [n]: documents with frequent words of a source."""
         known = [one.words for one in self.sources]
         return np.array(
             [any(of_one_language(text, words) for words in known) for text in documents.words], bool
         )
 
     def _unfit(self, judged: int, short: int, other: int) -> str | None:
-        """Why the corpus is not looked at any further."""
+        """Why there is no estimate, before any computation; None if there may be one."""
         if short > judged + other:
             return (
                 f"{short:,} of {judged + short + other:,} documents are too short: take fewer "
@@ -143,7 +140,7 @@ class OriginEstimator:
                 "languages would be distinguished"
             )
         if judged < FEWEST:
-            return f"{judged:,} documents are too few to say: give {FEWEST} or more"
+            return f"{judged:,} documents are too few: give {FEWEST} or more"
         if self.auc < APART:
             return (
                 "the calibration's own human and synthetic text cannot be distinguished (AUC "
@@ -153,7 +150,7 @@ class OriginEstimator:
         return None
 
     def probabilities(self, documents: MeasuredDocuments, share: float) -> list[float | None]:
-        """Of being synthetic, in a corpus of which so much is; None for a document too short."""
+        """Of being synthetic, given the share in the corpus; None for a document that is too short."""
         odds = self._classifier.log_odds(documents.features)
         prior = np.log(max(share, 1e-6) / max(1 - share, 1e-6))
         slope, intercept = self._classifier.calibration
@@ -162,7 +159,7 @@ class OriginEstimator:
         return [None if np.isnan(value) else float(value) for value in probabilities]
 
     def histograms(self, documents: MeasuredDocuments) -> dict[str, Any]:
-        """How the log-odds of both classes and of a corpus are distributed: densities over bins."""
+        """Histograms of the log-odds of both classes and of a corpus, as densities."""
         own, corpus = self._classifier.held_out, documents.features[documents.long_enough]
         given = self._classifier.log_odds(corpus)
         low, high = np.percentile(np.concatenate([own, given]), [0.5, 99.5])
@@ -183,7 +180,7 @@ class OriginEstimator:
 
 
 def _auc(scores: np.ndarray, pool: Pool) -> float:
-    """The chance that a synthetic document scores higher than a human one; sources weigh the same."""
+    """The probability that a synthetic document scores higher than a human one, with equal weights of sources."""
     order = np.argsort(scores, kind="stable")
     weights, labels = pool.weights()[order], pool.labels[order]
     below = np.cumsum(weights * ~labels)

@@ -2,10 +2,9 @@
 
     ppl(x) = exp( −(1/N) Σ_i ln P(x_i | x_<i) )
 
-N counts the tokens that have a probability: all but the first, which has one only after a
-begin-of-text token or a prompt. Corpus perplexity weights documents by their tokens,
-exp(Σ nll / Σ N). Bits per byte = Σ nll / (ln 2 · UTF-8 bytes of the scored tokens), comparable between
-tokenizers.
+N counts the tokens with a probability: all but the first, which has one only after a begin-of-text token or a prompt.
+Corpus perplexity weights documents by their tokens, exp(Σ nll / Σ N). Bits per byte = Σ nll / (ln 2 · UTF-8 bytes of
+the scored tokens), comparable between tokenizers.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ _HISTOGRAM_BINS = 50
 
 
 class DocumentScore(NamedTuple):
-    """A document under the model; the numbers are None where no token could be scored.
+    """A document under the model; the numbers are None if no token could be scored.
 
     Attributes:
-        ppl: perplexity; nll: nats per token; bits_per_byte: of the scored tokens' bytes,
-            None where they have none.
+        ppl: perplexity; nll: nats per token; bits_per_byte: None if the scored
+            tokens have no bytes.
         n_tokens: N, the tokens scored.
     """
 
@@ -42,7 +41,7 @@ def document_score(logprobs: np.ndarray, scored_bytes: int) -> DocumentScore:
 
     Args:
         logprobs: float32 [n], nats; NaN for a first token without probability.
-        scored_bytes: of the text's UTF-8, those of the tokens that have a probability.
+        scored_bytes: UTF-8 bytes of the tokens with a probability.
     """
     scored = logprobs[~np.isnan(logprobs)].astype(np.float64)
     if not len(scored):
@@ -54,14 +53,14 @@ def document_score(logprobs: np.ndarray, scored_bytes: int) -> DocumentScore:
 
 
 def _exp(nll: float) -> float:
-    # Beyond this the exponential leaves the doubles.
+    # Beyond this the exponential overflows.
     return math.exp(nll) if nll < 709 else math.inf
 
 
 class Summary:
-    """The distribution of perplexity over a corpus, gathered document by document.
+    """The distribution of perplexity over a corpus, collected document by document.
 
-    Memory: 8 bytes a document.
+    Memory: 8 bytes per document.
     """
 
     def __init__(self) -> None:
@@ -83,8 +82,8 @@ class Summary:
 
         Args:
             scored_bytes: of each text (see ``document_score``).
-            logprobs: float32 [n] of each, or None where only the documents' sums are known; then
-                there is no histogram of token probabilities.
+            logprobs: float32 [n] of each; None if only sums are known, and there is no histogram of token
+                probabilities.
         """
         self._documents += len(scores)
         known = [
@@ -92,7 +91,7 @@ class Summary:
         ]
         self._ppl.append(np.array([s.ppl for s, _ in known], np.float64))
         for score, size in known:
-            # One by one: the sum does not depend on how documents came together in batches.
+            # One by one, so that the sum does not depend on batches.
             self._nll += (score.nll or 0.0) * score.n_tokens
             self._tokens += score.n_tokens
             self._bytes += size
@@ -102,10 +101,8 @@ class Summary:
         self._probabilities += probability_counts(logprobs)
 
     def result(self) -> dict[str, Any]:
-        """The report's numbers; None where there is nothing to report.
-
-        The distribution leaves out documents of infinite perplexity, and counts them.
-        """
+        """The report's numbers, or None. The distribution leaves out documents of infinite perplexity, and counts
+        them."""
         ppl = np.concatenate([np.zeros(0), *self._ppl])
         finite = ppl[np.isfinite(ppl)]
         result: dict[str, Any] = {
@@ -138,7 +135,7 @@ def probability_counts(logprobs: list[np.ndarray]) -> np.ndarray:
 
 
 def token_probability(counts: np.ndarray) -> dict[str, Any] | None:
-    """The report's histogram of ``probability_counts``; None where there are no tokens."""
+    """The report's histogram of ``probability_counts``; None without tokens."""
     total = int(counts.sum())
     if not total:
         return None
@@ -157,11 +154,11 @@ def without_outliers(values: np.ndarray) -> np.ndarray:
 
 
 def distribution(ppl: np.ndarray) -> dict[str, Any]:
-    """Middle, spread and histogram of document perplexities, float64 [documents].
+    """Location, spread and histogram of document perplexities, float64 [documents].
 
-    ``mean_cleaned`` leaves out what is more than 1.5 interquartile ranges outside the quartiles
-    (Baskets: one outlier can make the plain mean meaningless). The histogram runs over the cleaned
-    range; what is outside is counted below and above it [ours].
+    ``mean_cleaned`` leaves out values more than 1.5 interquartile ranges outside the quartiles (Baskets: one outlier
+    can make the plain mean meaningless). The histogram covers the cleaned range; values outside are counted below
+    and above it [ours].
     """
     if not len(ppl):
         names = ("median", "mean", "mean_cleaned", "outliers", "standard_deviation", "min", "max")

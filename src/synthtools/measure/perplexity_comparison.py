@@ -1,12 +1,11 @@
-"""Perplexities of documents compared: of several corpora, or of one corpus under several models.
+"""Comparison of perplexities: of several corpora, or of one corpus under several models.
 
-Both sides of a pair are put on one axis (``coverage``). One corpus under two models also gives the log-ratio of
-the two. For data that the first model wrote, the mean of ln P_1(x_t) − ln P_2(x_t) over its tokens estimates
-KL(P_1 ‖ P_2) per token. For other data it is the difference of what the two models miss of it,
-KL(data ‖ P_2) − KL(data ‖ P_1), and may be negative. Of a model that wrote the data and one of human text
-this is the criterion of ToEdit, equation 9: purely synthetic where KL(P_LM ‖ P_data) > ε, semi-synthetic
-where it is at most ε. Both hold for text that was drawn from P_1 itself, at temperature 1 and from all tokens;
-what was drawn otherwise comes from another distribution, and the mean estimates no divergence of P_1.
+Both sides of a pair share one axis (``coverage``). For one corpus under two models there is also the log-ratio. If the
+first model wrote the data, the mean of ln P_1(x_t) − ln P_2(x_t) over its tokens estimates KL(P_1 ‖ P_2) per token. For
+other data it is the difference KL(data ‖ P_2) − KL(data ‖ P_1), and may be negative. With a model that wrote the data and
+one of human text, it is the criterion of ToEdit, equation 9: purely synthetic if KL(P_LM ‖ P_data) > ε, semi-synthetic
+otherwise. This is valid for text sampled from P_1 itself, at temperature 1 and from all tokens; other sampling changes
+the distribution, and the mean does not estimate a divergence of P_1.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ PURE, SEMI, UNDECIDED, WITHHELD = "pure", "semi-synthetic", "undecided", "withhe
 
 
 class Sampling(NamedTuple):
-    """How a text was drawn from its model; all None where that is not known."""
+    """How a text was sampled from its model; all None if unknown."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -45,7 +44,7 @@ class Sampling(NamedTuple):
 
     @property
     def plain(self) -> bool:
-        """Whether it is the model's own distribution that was drawn from."""
+        """Whether the text was sampled from the model's own distribution."""
         return (self.temperature, self.top_p, self.top_k) == (1, 1, None)
 
 
@@ -63,24 +62,23 @@ def log_ratio(
 
     Args:
         nats: negative log-likelihood of each document under each model, float64 [documents].
-        tokens: how many tokens that is; scored_bytes: how many bytes of UTF-8 these tokens are.
-        same_tokens: the models cut every text alike; else there is no ratio by token.
-        epsilon: of the criterion, nats a token; the paper leaves it open [ours].
-        sampled: documents by how they were sampled.
+        tokens: number of these tokens; scored_bytes: their UTF-8 bytes.
+        same_tokens: the models tokenise every text alike; otherwise there is no ratio per token.
+        epsilon: of the criterion, nats per token; the paper leaves it open [ours].
+        sampled: numbers of documents by sampling.
 
     Returns:
-        ``kl_per_byte`` and ``kl_per_token`` (None where the tokens differ), ``intervals``;
-        ``epsilon``; ``verdict``: pure, semi-synthetic, undecided where the interval holds ε or
-        tokens differ, or withheld where documents are known to be drawn from another distribution
-        than the model's own; ``sampling``, rows of how many documents were drawn how (null: not
-        known); ``documents_above_epsilon``, a share.
+        ``kl_per_byte`` and ``kl_per_token`` (None if the tokens differ), ``intervals``; ``epsilon``; ``verdict``:
+        pure, semi-synthetic, undecided if the interval contains ε or tokens differ, or withheld if documents are
+        known to be sampled from another distribution than the model's own; ``sampling``: numbers of documents by
+        sampling (null: unknown); ``documents_above_epsilon``: a share.
     """
     apart = nats[1] - nats[0]
     count = tokens[0].astype(np.float64)
     table = np.empty((resamples, 2))
 
     def both(times: np.ndarray) -> tuple[float, float]:
-        # Models that cut a text differently may leave first tokens of different lengths unscored.
+        # With different tokenizers, unscored first tokens may differ in length.
         byte = [_ratio(*one, times) for one in zip(nats, scored_bytes, strict=True)]
         return byte[1] - byte[0], _ratio(apart, count, times)
 
@@ -114,24 +112,24 @@ def _ratio(values: np.ndarray, weights: np.ndarray, times: np.ndarray) -> float:
 
 STORED = "fields of the records"
 _SCORES = ("ppl", "nll", "n_tokens")
-# The fields in which ``generate`` keeps how it sampled an answer.
+# The fields in which ``generate`` stores its sampling settings.
 SAMPLING_FIELDS = ("generate_temperature", "generate_top_p", "generate_top_k")
 
 
 @dataclass
 class Side:
-    """The documents of one side, in input order; NaN where one could not be scored.
+    """The documents of one side, in input order; NaN for those that could not be scored.
 
     Attributes:
         name: of the corpus or the model.
         scored_by: a model's name, or ``STORED``.
         ppl, nll: of each document.
-        tokens: scored ones, −1 where the records do not say.
+        tokens: number scored, −1 if the records do not have it.
         scored_bytes: of the scored tokens.
-        sampled: documents by how they were sampled from a model.
-        checksums: of each document's tokens; equal where tokenizers agree.
-        probabilities: tokens by their probability (see ``perplexity.probability_counts``); none
-            where the records were scored before.
+        sampled: numbers of documents by sampling.
+        checksums: of each document's tokens; equal if tokenizers agree.
+        probabilities: tokens by probability (see ``perplexity.probability_counts``); none if the records
+            were scored before.
     """
 
     name: str
@@ -157,7 +155,7 @@ class Side:
             self.sampled[sampling if sampling.known else Sampling()] += 1
 
     def add_stored(self, batch: Batch) -> None:
-        """Adds documents by the scores that their records hold (see ``sound_scores``)."""
+        """Adds documents with the scores stored in their records (see ``sound_scores``)."""
         for ppl, nll, tokens in zip(*map(batch.column, _SCORES), strict=True):
             p, n = (None if value is MISSING else value for value in (ppl, nll))
             if p is None and n is not None:
@@ -168,12 +166,8 @@ class Side:
             self.nll.append(np.nan if n is None else float(n))
             self.tokens.append(-1 if tokens is MISSING else tokens)
 
-    def finite(self) -> np.ndarray:
-        """Perplexities that are numbers."""
-        return np.array([ppl for ppl in self.ppl if math.isfinite(ppl)], np.float64)
-
     def counts(self) -> dict[str, Any]:
-        """The report's head of the side."""
+        """The side's counts and averages for the report."""
         ppl, tokens = np.array(self.ppl, np.float64), np.array(self.tokens, np.int64)
         scored = ~np.isnan(ppl)
         known = bool(scored.any()) and bool((tokens[scored] >= 0).all())
@@ -181,7 +175,7 @@ class Side:
         nll = None
         if total:
             nll = float(np.array(self.nll)[scored] @ tokens[scored]) / total
-        # Of records that were scored before, bytes are not known.
+        # For records that were scored before, bytes are unknown.
         size = sum(self.scored_bytes)
         nats = float(np.nansum(np.array(self.nll) * tokens)) if size else 0.0
         return {
@@ -199,7 +193,7 @@ class Side:
 
 
 def sound_scores(batch: Batch, rejects: Rejects) -> Batch:
-    """The records whose stored scores are perplexities; the others go to ``rejects``."""
+    """The records with valid stored scores; the others go to ``rejects``."""
     bad: dict[int, str] = {}
     for index, (ppl, nll, tokens) in enumerate(zip(*map(batch.column, _SCORES), strict=True)):
         if ppl is MISSING and nll is MISSING:
@@ -212,7 +206,7 @@ def sound_scores(batch: Batch, rejects: Rejects) -> Batch:
 
 
 def has_scores(batch: Batch) -> bool:
-    """Whether the first record holds a perplexity."""
+    """Whether the first record has a perplexity."""
     return any(batch.column(name)[0] is not MISSING for name in ("ppl", "nll"))
 
 
@@ -224,13 +218,13 @@ def _is_score(value: Any) -> bool:
 
 
 def caveats(sides: list[Side], paired: bool) -> Iterator[str]:
-    """What a reader of the comparison has to know, a line each."""
+    """Caveats for readers of the comparison, one line each."""
     stored = [side.name for side in sides if side.scored_by == STORED]
     unknown = sides[0].sampled[Sampling()]
     if stored and len({side.scored_by for side in sides}) > 1:
         yield (
-            f"{', '.join(stored)}: scored already; compares with the others only if the model was "
-            "the same"
+            f"{', '.join(stored)}: already scored; comparable with the others only if scored by the "
+            "same model"
         )
     if paired and unknown:
         yield (
@@ -247,16 +241,16 @@ def comparison(
 
     Args:
         log: densities are of the logarithm of the perplexity.
-        resamples: behind each interval; 0 for none.
-        epsilon: of ``log_ratio``, nats a token.
+        resamples: for each interval; 0 for none.
+        epsilon: of ``log_ratio``, nats per token.
         paired: the sides are one corpus under several models.
     """
     if paired:
-        # The same documents on all sides, or their intervals would not be those of pairs.
+        # The same documents on all sides, as the intervals are paired.
         whole = np.asarray(np.isfinite([side.ppl for side in sides]).all(axis=0))
         ppl = [np.array(side.ppl)[whole] for side in sides]
     else:
-        ppl = [side.finite() for side in sides]
+        ppl = [np.array([x for x in side.ppl if math.isfinite(x)], np.float64) for side in sides]
     ranked = [np.sort(one) for one in ppl]
     axis = coverage.common_axis(ranked, log)
     inputs = [

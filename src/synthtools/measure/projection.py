@@ -1,5 +1,5 @@
-"""Vectors in two dimensions (t-SNE, UMAP, principal components), and vectors of documents by their words: latent
-semantic analysis (Deerwester et al. 1990)."""
+"""Projections of vectors to two dimensions (t-SNE, UMAP, principal components), and vectors of documents from their words
+by latent semantic analysis (Deerwester et al. 1990)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from synthtools.errors import SynthError, parameter
 from synthtools.records.text_buffer import TextBuffer
 
 METHODS = ("tsne", "umap", "pca")
-# Fewer documents have no neighbourhoods that t-SNE or UMAP could keep.
+# With fewer documents there are no neighbourhoods for t-SNE or UMAP.
 LEAST = 6
 _PERPLEXITY = 30.0
 _UMAP_NEIGHBOURS = 15
 
 
-# Of each method that needs one: its package, the extra of ours that brings it, and a method instead.
+# For methods that need a package: the package, the message, our extra that installs it, another method.
 _PACKAGES = {
     "tsne": ("sklearn", "t-SNE needs scikit-learn", "map", "pca"),
     "umap": ("umap", "UMAP needs umap-learn", "umap", "tsne"),
@@ -29,7 +29,7 @@ _PACKAGES = {
 
 
 def require(method: str) -> None:
-    """Raises SynthError, with the remedy, where the method's package is not installed."""
+    """Raises SynthError, with the remedy: the method's package is not installed."""
     if method in _PACKAGES:
         package, need, extra, other = _PACKAGES[method]
         if find_spec(package) is None:
@@ -38,19 +38,18 @@ def require(method: str) -> None:
 
 
 def project(vectors: np.ndarray, method: str, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
-    """Coordinates, float64 [documents, 2], and what they were made with.
+    """Coordinates, float64 [documents, 2], and the settings.
 
-    One thread computes them: with several, the order of sums, and with it the map, would depend on
-    how many there are.
+    They are computed in one thread: with several, the order of sums, and thus the map, would depend on their number.
 
     Args:
-        vectors: float32 [documents, width], finite; taken as they are.
+        vectors: float32 [documents, width], finite; not normalised.
         method: one of ``METHODS``; ``tsne`` is Barnes–Hut t-SNE (van der Maaten 2014) of scikit-learn
-            with perplexity 30 (a third of the documents where that is less) and principal components
-            to begin with; ``umap`` (McInnes et al. 2018) is umap-learn with its defaults.
+            with perplexity 30 (or a third of the documents, if less), initialised with principal
+            components; ``umap`` (McInnes et al. 2018) is umap-learn with its defaults.
 
     Raises:
-        SynthError: the method finds no coordinates, or its package is not installed.
+        SynthError: the method fails, or its package is not installed.
     """
     if len(vectors) < LEAST and method != "pca":
         method = "pca"
@@ -102,7 +101,7 @@ def _tsne(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
         spread = float(start[:, 0].std())
         if spread:
             start = start / spread * 1e-4
-        else:  # all in one point: anything that tells them apart will do
+        else:  # all points coincide: any start that separates them will do
             start = np.random.default_rng(seed).normal(size=start.shape) * 1e-4
         settings: Any = {"random_state": seed, "method": "barnes_hut", "n_jobs": 1}
         model = TSNE(perplexity=perplexity, init=start.astype(np.float32), **settings)
@@ -120,7 +119,7 @@ def _umap(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
     return coordinates, {"umap_neighbours": neighbours}
 
 
-_WORDS = 300  # of a document, from its beginning
+_WORDS = 300  # from the beginning of a document
 _VOCABULARY = 20_000
 _DIMENSIONS = 50
 _OVERSAMPLED, _ROUNDS = 20, 4
@@ -129,9 +128,9 @@ _OVERSAMPLED, _ROUNDS = 20, 4
 def word_vectors(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Vectors of length 1, float32 [texts, width], and which texts have one, bool.
 
-    The first 300 words of each text [ours]; of the words that two documents or more and at most half of all
-    have the 20,000 that most documents have; (1 + ln count) · ln(documents / documents with the word), rows
-    of length 1; the first 50 left singular vectors times their values (Halko, Martinsson and Tropp 2011).
+    From the first 300 words of each text [ours]: the 20,000 words in most documents, of those in at least two and at
+    most half of all; (1 + ln count) · ln(documents / documents with the word), rows of length 1; the first 50 left
+    singular vectors times their values (Halko, Martinsson and Tropp 2011).
     """
     from scipy.sparse import csr_array
     from threadpoolctl import threadpool_limits
@@ -154,12 +153,12 @@ def word_vectors(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     matrix.data = 1 + np.log(matrix.data)
     matrix = matrix.multiply(np.log(len(parts) / frequency[kept])[None]).tocsr()
     norms = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
-    there = norms > 0
-    matrix = matrix.multiply(1 / np.where(there, norms, 1)[:, None]).tocsr()
-    with threadpool_limits(1):  # else the order of sums would depend on the number of cores
+    present = norms > 0
+    matrix = matrix.multiply(1 / np.where(present, norms, 1)[:, None]).tocsr()
+    with threadpool_limits(1):  # otherwise the order of sums would depend on the number of cores
         vectors = _scaled_left(matrix, width)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32), there
+    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32), present
 
 
 def _scaled_left(matrix: Any, width: int) -> np.ndarray:

@@ -1,20 +1,20 @@
 """The share of a class in a sample, from labelled sources of both classes.
 
-Documents are points of a few numbers. A logistic regression on them gives each a log-odds; the share π is
-what makes the sample's scores those of a mixture, found in three ways:
+Documents are points in a space of a few features, and a logistic regression gives each a log-odds. The share π in the
+mixture is estimated in three ways:
 
-    em         the most likely π of Σ ln(π r + 1 − π), r = p(x | synthetic)/p(x | human) from the calibrated
+    em         maximum likelihood, Σ ln(π r + 1 − π), r = p(x | synthetic)/p(x | human) from the calibrated
                log-odds (Saerens et al. 2002)
     adjusted   (ḡ − ḡ_human)/(ḡ_synthetic − ḡ_human), g the probability of a document (Bella et al. 2010)
-    matching   the synthetic part of the mixture of sources that is nearest to the sample in energy distance
-               (Székely and Rizzo 2013), without any classifier [ours]
+    matching   the synthetic part of the mixture of sources nearest to the sample in energy distance
+               (Székely and Rizzo 2013), without a classifier [ours]
 
-Sources of a class weigh the same. The share is that of em, and its 95 % interval holds four variances [ours]: of
-the sample and of the sources' documents (bootstrap), of the choice of sources (delete-one jackknife), and of the
-other ways about it, as far as it is more than the bootstrap's.
+Sources of a class have equal weight. The share is that of em; its 95 % interval combines four variances [ours]: of the
+sample and of the sources' documents (bootstrap), of the choice of sources (delete-one jackknife), and of the difference
+from the other methods, as far as it exceeds that of the bootstrap.
 
 The energy distance (Székely and Rizzo 2013) of two samples is 2 E‖X−Y‖ − E‖X−X′‖ − E‖Y−Y′‖; here over pairs of
-different documents, so that it is 0 on average where both have one distribution.
+different documents, so that its expectation is 0 if both have the same distribution.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 
 from synthtools.measure.labelled_sources import Classifier, Pool, calibrated, expit
 
-# Of a mixture, what is not asked for documents without repeating any.
+# Sources with a smaller weight in the mixture do not limit the number of documents.
 _NEGLIGIBLE = 0.02
 
 
@@ -38,16 +38,14 @@ def distances(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 def nearest_mixture(
     pool: Pool, across: np.ndarray, inside: np.ndarray, counts: np.ndarray, own: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """The weights of sources whose mixture is nearest to the sample in energy distance, and how far it
-    still is.
+    """The mixture of sources nearest to the sample in energy distance, and that distance.
 
-    With a kernel d(x, o) + d(y, o) − d(x, y) the energy distance is a squared norm, so that this is a
-    least-squares problem over a simplex.
+    With the kernel d(x, o) + d(y, o) − d(x, y) the energy distance is a squared norm, so that this is a least-squares
+    problem over a simplex.
 
     Args:
-        across: [n, N], distances between sample and pool; inside: [N, N], in the pool; counts: [n], how
-            often each document of the sample is there, or what it weighs; own: [N], likewise of the
-            pool.
+        across: [n, N], distances between sample and pool; inside: [N, N], within the pool; counts: [n],
+            multiplicities or weights of the sample's documents; own: [N], likewise of the pool's.
 
     Returns:
         Weights [sources], and the squared distance plus the mean distance within the sample.
@@ -58,7 +56,7 @@ def nearest_mixture(
     members = np.zeros((k, len(own)))
     members[pool.source, np.arange(len(own))] = own
     sizes = members.sum(1)
-    # A document is at no distance from itself, which is not what two documents of a source are.
+    # Pairs of a document with itself, at distance 0, do not count.
     pairs = np.maximum(sizes**2 - (members**2).sum(1), 1e-12)
     sums = members @ inside @ members.T
     between = sums / np.outer(sizes, sizes)
@@ -79,36 +77,35 @@ def misfit(
 ) -> tuple[float, float, float]:
     """Whether a sample can be any mixture of the sources.
 
-    Each resample halves every source: one half is the reference; from the other as many documents
-    are drawn, by the weights of the sample's nearest mixture, as it gives without repeating one, and as
-    many from the sample. Both draws are held against the reference. (Repeated documents would
-    be noisier, and a nearest mixture of noise is nearer.)
+    Each resample halves every source: one half is the reference; from the other, as many documents as possible
+    without repetition are drawn with the weights of the sample's nearest mixture, and as many from the sample. Both
+    draws are compared with the reference. (Repeated documents would be noisier, and the nearest mixture to noise
+    is nearer.)
 
     Args:
-        features: [n, d]; weights: [n], for how many documents each stands.
+        features: [n, d]; weights: [n], how many documents each represents.
 
     Returns:
-        The mean distance of draws from the sample (squared, see ``nearest_mixture``), that of draws from
-        the sources, and the share of these that are farther than the former's mean, 1 added to
-        both counts.
+        The mean distance of draws from the sample (squared, see ``nearest_mixture``), that of draws from the
+        sources, and the share of the latter farther than the former's mean, with 1 added to both counts.
     """
     points, own = pool.whitened(features), pool.whitened(pool.features)
     inside, across, within = distances(own, own), distances(points, own), distances(points, points)
     mixture, _ = nearest_mixture(pool, across, inside, weights, np.ones(len(own)))
-    there = np.bincount(pool.source, minlength=len(mixture)) // 2
+    available = np.bincount(pool.source, minlength=len(mixture)) // 2
     used = mixture > _NEGLIGIBLE
-    reach = float((there / np.maximum(mixture, 1e-12))[used].min())
+    reach = float((available / np.maximum(mixture, 1e-12))[used].min())
     n = max(2, int(min(float((weights > 0).sum()), reach)))
     draw = np.random.default_rng(seed)
     far = np.zeros((resamples, 2))
     for row in range(resamples):
         turn = draw.permutation(len(own))
         half, drawn = np.zeros(len(own)), np.zeros(len(own))
-        wanted = draw.multinomial(n, mixture)
+        sizes = draw.multinomial(n, mixture)
         for source in range(len(mixture)):
             mine = turn[pool.source[turn] == source]
-            drawn[mine[: min(wanted[source], there[source])]] = 1
-            half[mine[there[source] :]] = 1
+            drawn[mine[: min(sizes[source], available[source])]] = 1
+            half[mine[available[source] :]] = 1
         some = np.zeros(len(points))
         some[draw.choice(len(points), n, replace=False, p=weights / weights.sum())] = 1
         sides = ((across, within, some), (inside, inside, drawn))
@@ -123,17 +120,17 @@ def misfit(
 
 
 METHODS = ("em", "adjusted", "matching")
-# How far a share is off where sources were moved to another domain: so much, and so much of it [ours].
+# Standard error from shifting sources to another domain: a constant, and a part of the share [ours].
 _TRANSFER = (0.05, 0.25)
 
 
 class PoolSample(NamedTuple):
-    """Log-odds of a sample and of the pool, and distances between all of them: what shares are found
-    from, whatever the weights of documents.
+    """Log-odds of a sample and of the pool, and all distances: the data for estimating shares with any weights of
+    documents.
 
     Attributes:
         log_odds: [n], of the sample; own: [N], of the pool's documents, held out.
-        across: [n, N], distances between sample and pool; inside: [N, N], in the pool.
+        across: [n, N], distances between sample and pool; inside: [N, N], within the pool.
     """
 
     log_odds: np.ndarray
@@ -149,12 +146,8 @@ def sample_of(pool: Pool, classifier: Classifier, features: np.ndarray) -> PoolS
 
 
 def shares(pool: Pool, sample: PoolSample, counts: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """The share by each of ``METHODS``.
-
-    Args:
-        counts: [n], how often each document of the sample is there, or what it weighs; own: [N],
-            likewise of the pool.
-    """
+    """The share by each of ``METHODS``; ``counts``: [n], multiplicities or weights of the sample's documents;
+    ``own``: [N], likewise of the pool's."""
     weights, labels = pool.weights(own), pool.labels
     slope, intercept = calibrated(pool, sample.own, own)
     total = counts.sum()
@@ -168,13 +161,13 @@ def shares(pool: Pool, sample: PoolSample, counts: np.ndarray, own: np.ndarray) 
 
 
 def _ratio(log_odds: np.ndarray, calibration: tuple[float, float]) -> np.ndarray:
-    """Of the densities of documents, synthetic to human."""
+    """Density ratios of documents, synthetic to human."""
     slope, intercept = calibration
     return np.exp(np.clip(slope * log_odds + intercept, -30, 30))
 
 
 def _most_likely(ratio: np.ndarray, counts: np.ndarray) -> float:
-    """The π of the largest Σ counts·ln(π r + 1 − π), which EM goes to; by halving, for its slope falls."""
+    """The maximum over π of Σ counts·ln(π r + 1 − π), to which EM converges, by bisection on its slope."""
 
     def slope(share: float) -> float:
         return float(counts @ ((ratio - 1) / (share * (ratio - 1) + 1)))
@@ -192,12 +185,11 @@ def _most_likely(ratio: np.ndarray, counts: np.ndarray) -> float:
 
 
 class Estimate(NamedTuple):
-    """A share and what it is made of.
+    """A share with a 95 % interval.
 
     Attributes:
-        share, low, high: with a 95 % interval.
         methods: the share by each of ``METHODS``.
-        errors: standard deviations, by what they come from.
+        errors: standard deviations by source of error.
     """
 
     share: float
@@ -220,8 +212,8 @@ def estimate(
     """The share of synthetic documents in a sample.
 
     Args:
-        features: [n, d]; weights: [n], what documents weigh, 1 by default; moved: the synthetic sources
-            are of another domain, moved to that of the sample.
+        features: [n, d]; weights: [n], of documents, 1 by default; moved: the synthetic sources were shifted from
+            another domain to that of the sample.
     """
     weights = np.ones(len(features)) if weights is None else weights
     sample, every = sample_of(pool, classifier, features), np.ones(len(pool.source))
@@ -232,10 +224,10 @@ def estimate(
         drawn = draw.integers(0, len(features), len(features))
         counts = np.bincount(drawn, minlength=len(features))
         row[:] = shares(pool, sample, weights * counts, _resampled(pool, draw))
-    # As far as the ways differ more than resamples do.
+    # The difference between methods beyond that of resamples.
     apart = (estimated - estimated[0])[1:] ** 2 - np.var(table[:, 1:] - table[:, :1], axis=0)
     share = float(estimated[0])
-    # Near 0 and 1 resamples are cut off on one side: the other one tells.
+    # Near 0 and 1 resamples are truncated on one side: the other one counts.
     ends = np.quantile(table[:, 0], [0.025, 0.975]) - share
     errors = {
         "sampling": float(max(np.std(table[:, 0]), np.abs(ends).max() / 1.96)),
@@ -250,7 +242,7 @@ def estimate(
 
 
 def _resampled(pool: Pool, draw: np.random.Generator) -> np.ndarray:
-    """How often each document is drawn from its source, with replacement."""
+    """Multiplicities of documents drawn from each source with replacement."""
     counts = np.zeros(len(pool.source))
     for source in range(len(pool.synthetic)):
         rows = np.flatnonzero(pool.source == source)
@@ -259,7 +251,7 @@ def _resampled(pool: Pool, draw: np.random.Generator) -> np.ndarray:
 
 
 def _jackknife(pool: Pool, features: np.ndarray, weights: np.ndarray) -> float:
-    """The standard deviation by leaving out a source of a class that has others."""
+    """The standard deviation from leaving out one source of a class with several."""
     variance = 0.0
     for label in (False, True):
         of_class = np.flatnonzero(pool.synthetic == label)

@@ -1,4 +1,4 @@
-"""Numbers that each record of many groups has: kept in columns, summed up for all groups at once."""
+"""Numbers of the records of many groups: stored in columns, summarised for all groups at once."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ MIDDLE = (50,)
 class RecordNumbers:
     """Named numbers of records, by group.
 
-    Memory: 8 bytes a number and 8 a record; as much again for one name at a time while they are put
-    in order. A group costs nothing of its own.
+    Memory: 8 bytes per number and 8 per record; as much again for one name at a time while sorting. Groups cost
+    nothing.
     """
 
     def __init__(self) -> None:
@@ -25,18 +25,14 @@ class RecordNumbers:
         self._starts = np.zeros(1, np.int64)
 
     def add(self, places: np.ndarray, numbers: dict[str, np.ndarray]) -> None:
-        """Takes the numbers of some records.
-
-        Args:
-            places: the group of each, int64; numbers: float64 or int64 of each, the same names at
-                each call.
-        """
+        """Takes the numbers of some records. ``places``: the group of each, int64; ``numbers``: float64 or int64
+        by name, the same names at each call."""
         self._places.append(places)
         for name, values in numbers.items():
             self._columns.setdefault(name, []).append(values.astype(np.float64))
 
     def order(self, groups: int) -> None:
-        """Puts them group by group, in each in the order in which they came; none is taken after."""
+        """Sorts the records by group, in order of arrival; afterwards none is taken."""
         places = np.concatenate([np.zeros(0, np.int64), *self._places])
         self._places = []
         order = np.argsort(places, kind="stable")
@@ -48,7 +44,7 @@ class RecordNumbers:
         return list(self._ordered)
 
     def values(self, name: str, group: int) -> np.ndarray:
-        """A number of each record of a group, float64; empty where there are none."""
+        """The values of a number for the records of a group, float64; empty without any."""
         if name not in self._ordered:
             return np.zeros(0)
         return self._ordered[name][self._starts[group] : self._starts[group + 1]]
@@ -57,30 +53,25 @@ class RecordNumbers:
         return summaries(self._ordered[name], self._starts, percentiles)
 
     def totals(self, name: str) -> list[int]:
-        """Sums of a whole number over the groups."""
+        """The sum of an integer number in each group."""
         groups = _groups(self._starts)
         sums = np.bincount(groups, self._ordered[name], len(self._starts) - 1)
         return [int(total) for total in sums]
 
 
-def summary(values: np.ndarray) -> dict[str, Any]:
-    """Middle and spread of float64 values; what is not finite is left out, counted as ``without``."""
-    return summaries(values, np.array([0, len(values)]), PERCENTILES)[0]
-
-
 def summaries(
     values: np.ndarray, starts: np.ndarray, percentiles: tuple[int, ...] = PERCENTILES
 ) -> list[dict[str, Any]]:
-    """Middle and spread of each of many groups of values.
+    """Location and spread of each of many groups of values.
 
     Args:
-        values: float64, group by group; what is not finite is left out and counted as ``without``.
-        starts: int64 [groups + 1], where each group begins.
-        percentiles: interpolated between neighbours, as ``numpy.percentile`` does.
+        values: float64, by group; non-finite ones are left out and counted as ``without``.
+        starts: int64 [groups + 1], the start of each group.
+        percentiles: interpolated as in ``numpy.percentile``.
 
     Returns:
-        Of each group ``documents``, ``without``, ``mean``, ``standard_deviation`` (of a sample),
-        ``min``, ``max`` and ``percentiles``; None where there are too few values.
+        For each group ``documents``, ``without``, ``mean``, ``standard_deviation`` (of a sample), ``min``, ``max``
+        and ``percentiles``; None if there are too few values.
     """
     groups = _groups(starts)
     known = np.isfinite(values)
@@ -89,12 +80,12 @@ def summaries(
     values = values[order]
     size = len(starts) - 1
     counts = np.bincount(groups, minlength=size)
-    there = np.flatnonzero(counts)
-    few = counts[there]
-    first = (np.cumsum(counts) - counts)[there]
-    mean = np.bincount(groups, values, size)[there] / few
+    present = np.flatnonzero(counts)
+    few = counts[present]
+    first = (np.cumsum(counts) - counts)[present]
+    mean = np.bincount(groups, values, size)[present] / few
     apart = values - np.repeat(mean, few)
-    squares = np.bincount(groups, apart * apart, size)[there]
+    squares = np.bincount(groups, apart * apart, size)[present]
     shares = np.array(percentiles)[:, None] / 100 * (few - 1)
     below = np.floor(shares).astype(np.int64)
     left = values[first + below]
@@ -112,7 +103,7 @@ def summaries(
         for n, without in zip(counts.tolist(), (np.diff(starts) - counts).tolist(), strict=True)
     ]
     rows = zip(
-        there.tolist(), few.tolist(), mean.tolist(), spread.tolist(), values[first].tolist(),
+        present.tolist(), few.tolist(), mean.tolist(), spread.tolist(), values[first].tolist(),
         values[first + few - 1].tolist(), inner.T.tolist(), strict=True,
     )  # fmt: skip
     for group, n, middle, deviation, low, high, points in rows:

@@ -1,7 +1,7 @@
 """Rows of repeated runs as groups: mean, spread and interval of each value over the repetitions [ours].
 
 The interval is Student's: mean ± t(0.975, n − 1) · s / √n, with s the sample standard deviation (n − 1 in the
-denominator). It takes repetitions as independent draws of one nearly normal distribution.
+denominator). It assumes that repetitions are independent draws from a nearly normal distribution.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ CONFIDENCE = 0.95
 ALONE = "one repetition has no interval"
 NONE = "no value"
 
-# What tells the repetitions of a group apart: the values of the fields that were repeated over.
+# Identifies a repetition in a group: the values of the fields over which runs were repeated.
 Repetition = tuple[Any, ...]
 
 
 @dataclass
 class Row:
-    """What was found of one run.
+    """The results of one run.
 
     Attributes:
-        fields: what tells this row from others, by name.
-        values: by name; a name that no report of the run had is missing or None.
-        others: what came along and is not a number.
+        fields: by name; they identify the row.
+        values: by name; missing or None if no report of the run had it.
+        others: further fields that are not numbers.
     """
 
     fields: dict[str, Any]
@@ -39,11 +39,11 @@ class Row:
 
 @dataclass
 class RunGroup:
-    """Rows that differ by their repetition alone.
+    """Rows that differ only in their repetition.
 
     Attributes:
-        fields: what they have in common.
-        values: name → repetition → value; repetitions without the value are not in it.
+        fields: the common ones.
+        values: name → repetition → value, for repetitions with the value.
         repetitions: all, in order.
     """
 
@@ -53,7 +53,7 @@ class RunGroup:
 
 
 def label(fields: dict[str, Any]) -> str:
-    """``share=25, method=npo``; ``all`` where there is no field."""
+    """``share=25, method=npo``; ``all`` without fields."""
     return ", ".join(f"{name}={'null' if v is None else v}" for name, v in fields.items()) or "all"
 
 
@@ -63,7 +63,7 @@ def grouped(
     """The rows by the fields ``by``, in natural order.
 
     Args:
-        over: fields that tell the repetitions of a group apart.
+        over: fields that distinguish the repetitions of a group.
         names: of the values.
 
     Raises:
@@ -111,16 +111,15 @@ def estimate(values: Iterable[float]) -> dict[str, Any]:
     """Mean, spread and 95 % interval of the mean.
 
     Returns:
-        ``n``; ``mean``; ``standard_deviation``, ``low`` and ``high``, None below two values;
-        ``reason``: why something is None, else None. Values that are all the same have an interval
-        of that one point.
+        ``n``; ``mean``; ``standard_deviation``, ``low`` and ``high``, None below two values; ``reason``: why
+        something is None, else None. Equal values have an interval of width 0.
     """
     sample = list(values)
     size = len(sample)
     names = ("mean", "standard_deviation", "low", "high")
     if not size:
         return {"n": 0, **dict.fromkeys(names), "reason": NONE}
-    if min(sample) == max(sample):  # exactly: rounding of a mean would make a spread of it
+    if min(sample) == max(sample):  # exact: a rounded mean would give a spread
         mean, spread = sample[0], 0.0
     else:
         mean = math.fsum(value / size for value in sample)
@@ -133,22 +132,21 @@ def estimate(values: Iterable[float]) -> dict[str, Any]:
 
 
 def quantile(degrees: int) -> float:
-    """How many standard errors the interval reaches to each side, by Student's t."""
+    """Half the width of the interval in standard errors, by Student's t."""
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, (1 + CONFIDENCE) / 2))
 
 
 def table(groups: Sequence[RunGroup]) -> list[dict[str, Any]]:
-    """Each group in numbers: ``name``, ``fields``, ``repetitions`` (how many rows), ``values`` (name →
-    ``estimate``)."""
+    """For each group ``name``, ``fields``, ``repetitions`` (number of rows), ``values`` (name → ``estimate``)."""
     return [
         {
             "name": label(group.fields),
             "fields": group.fields,
             "repetitions": len(group.repetitions),
             "values": {
-                # In the order of the repetitions: sums must not depend on the order of files.
+                # In the order of repetitions, so that sums do not depend on the order of files.
                 name: estimate(column[r] for r in group.repetitions if r in column)
                 for name, column in group.values.items()
             },

@@ -1,4 +1,4 @@
-"""Hashed n-gram responses: how broad a corpus is, and how two differ (ToEdit, figures 5, 10, 11).
+"""Hashed n-gram responses: concentration of a corpus, and differences of two (ToEdit, figures 5, 10, 11).
 
 A response is the count of n-grams in each hash bucket, int64 [buckets].
 """
@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-# Added to each bucket before a Kullback–Leibler divergence, which an empty bucket would make
-# infinite [ours].
+# Added to each bucket for the Kullback–Leibler divergence, which empty buckets would make infinite [ours].
 SMOOTHING = 0.5
 
 
@@ -22,7 +21,7 @@ def concentration(counts: np.ndarray) -> dict[str, Any]:
     Returns:
         ``entropy`` (nats), ``effective_buckets`` (its exponential), ``gini`` (0 even, 1 all in one
         bucket), ``top_1_percent`` and ``top_10_percent`` (share of the fullest buckets),
-        ``empty_buckets``. Shares are None where there are no n-grams.
+        ``empty_buckets``. Shares are None without n-grams.
     """
     total = int(counts.sum())
     empty = int((counts == 0).sum())
@@ -31,7 +30,7 @@ def concentration(counts: np.ndarray) -> dict[str, Any]:
         return {**dict.fromkeys(names), "empty_buckets": empty}
     shares = np.sort(counts)[::-1] / total
     entropy = -float(np.sum(shares * np.log(shares, where=shares > 0, out=np.zeros_like(shares))))
-    # Gini from shares in falling order: the mean of the Lorenz curve's distance from the diagonal.
+    # Gini from shares in decreasing order: the mean distance of the Lorenz curve from the diagonal.
     size = len(shares)
     gini = float(np.sum((size + 1 - 2 * np.arange(1, size + 1)) * shares)) / size
     return {
@@ -45,12 +44,12 @@ def concentration(counts: np.ndarray) -> dict[str, Any]:
 
 
 def divergence(left: np.ndarray, right: np.ndarray) -> dict[str, float | None]:
-    """How far two responses are from each other.
+    """Divergences of two responses.
 
     Returns:
         ``kl_left_right`` and ``kl_right_left`` (nats, after adding ``SMOOTHING`` to each bucket),
         ``js`` (Jensen–Shannon divergence in nats, at most ln 2), ``total_variation`` (0…1),
-        ``cosine`` (of the responses); all None where one is empty.
+        ``cosine`` (of the responses); all None if one is empty.
     """
     names = ("kl_left_right", "kl_right_left", "js", "total_variation", "cosine")
     if not left.sum() or not right.sum():
@@ -69,9 +68,9 @@ def divergence(left: np.ndarray, right: np.ndarray) -> dict[str, float | None]:
 
 
 def kl(p: np.ndarray, q: np.ndarray) -> float:
-    """Kullback–Leibler divergence in nats of probabilities; q is above 0 where p is."""
-    there = p > 0
-    return float(np.sum(p[there] * np.log(p[there] / q[there])))
+    """Kullback–Leibler divergence in nats of probabilities; q is positive wherever p is."""
+    positive = p > 0
+    return float(np.sum(p[positive] * np.log(p[positive] / q[positive])))
 
 
 def largest_differences(left: np.ndarray, right: np.ndarray, most: int) -> list[dict[str, Any]]:
@@ -98,11 +97,11 @@ def over_represented(
     most: int,
     prior_share: float = 0.1,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What stands out in each of two corpora by ``log_odds``.
+    """Over-represented n-grams in each of two corpora by ``log_odds``.
 
     Args:
-        left, right: counts of n-grams; those that a table lacks count as zero there.
-        totals: all n-grams of each corpus, those not in the tables included.
+        left, right: counts of n-grams; those missing in a table count as 0.
+        totals: all n-grams of each corpus, including those not in the tables.
 
     Returns:
         For each corpus its n-grams with the highest z, as ``{"ngram", "left", "right", "z",
@@ -138,13 +137,13 @@ def log_odds(
     the weight of ``prior_share`` of both corpora.
 
     Args:
-        counts: int64 [items, 2], none of both 0; totals: of all items of each corpus, those not
-            counted included.
+        counts: int64 [items, 2], not both 0; totals: of all items of each corpus, including those not in
+            ``counts``.
     """
     prior = prior_share * sum(totals)
     raised = counts + prior_share * counts.sum(axis=1, keepdims=True)
     rest = np.array(totals, np.float64) + prior - raised
-    everything = (rest <= 1e-9 * raised).any(axis=1)  # an item beside which there is no other
+    everything = (rest <= 1e-9 * raised).any(axis=1)  # an item that is all of a corpus
     odds = np.log(raised / np.where(everything[:, None], 1.0, rest))
     difference = np.where(everything, 0.0, odds[:, 0] - odds[:, 1])
     return difference, difference / np.sqrt((1 / raised).sum(axis=1))
@@ -153,7 +152,7 @@ def log_odds(
 def kl_reduction(
     target: np.ndarray, raw: np.ndarray, selected: np.ndarray
 ) -> dict[str, float | None]:
-    """How much nearer to the target a selection is than the raw data it was drawn from, in nats.
+    """How much closer to the target a selection is than the raw data, in nats.
 
     Args:
         target, raw, selected: n-grams by bucket, int64 [buckets].

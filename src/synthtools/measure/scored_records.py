@@ -1,5 +1,4 @@
-"""Records → records with their scores under a language model, and numbers of one scoring pass that tell text of
-people from text of models.
+"""Records → records with their scores under a language model, and scores from one pass for detecting generated text.
 
 Of the scored tokens, with ℓ = ln P of the token, H = −Σ p ln p and V the variance of ln p under p:
 
@@ -10,10 +9,10 @@ Of the scored tokens, with ℓ = ln P of the token, H = −Σ p ln p and V the v
     min_k        mean of the lowest fifth of ℓ                (Min-K%, arXiv 2310.16789, k = 20)
     min_k_plus   mean of the lowest fifth of (ℓ + H) / √V     (Min-K%++, arXiv 2404.02936, k = 20)
     spread       standard deviation of ℓ
-    entropy_spread  standard deviation of H: how evenly sure the model is [ours]
+    entropy_spread  standard deviation of H: how uniform the model's certainty is [ours]
     binoculars   −Σ ℓ / Σ −Σ q ln p, q of the observer        (Binoculars, arXiv 2401.12070)
 
-None of them says who wrote a single text.
+None of them decides who wrote a single text.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ from synthtools.records.batch import Batch
 from synthtools.records.rejects import Rejects
 from synthtools.records.transform import in_calls, without_failing
 
-# The share of tokens that Min-K% and Min-K%++ look at; the papers take 20 %, and so round down.
+# Min-K% and Min-K%++ use one in so many tokens (20 %, as in the papers), rounded down.
 _LOWEST = 5
 
 
 class DetectorScore(NamedTuple):
-    """A document's numbers; None where it is too short, or the backend does not tell."""
+    """A document's scores; None if it is too short, or the backend does not provide them."""
 
     entropy: float | None = None
     log_rank: float | None = None
@@ -54,7 +53,7 @@ class DetectorScore(NamedTuple):
 
 
 def detector_score(scores: Scores) -> DetectorScore:
-    """Numbers of a document that was scored with its distributions, in float64."""
+    """Detection scores of a document scored with distributions, in float64."""
     assert scores.distribution is not None
     scored = ~np.isnan(scores.logprobs)
     logprobs = scores.logprobs[scored].astype(np.float64)
@@ -66,7 +65,7 @@ def detector_score(scores: Scores) -> DetectorScore:
         return DetectorScore()
     total = float(variance.sum())
     with np.errstate(divide="ignore", invalid="ignore"):
-        # Where a token is certain both are 0, up to rounding: it then stands where p says it should.
+        # For a certain token both are 0, up to rounding: its log-probability equals its expectation.
         normal = np.where(variance > 0, (logprobs + entropy) / np.sqrt(variance), 0.0)
     normal[np.isnan(variance)] = np.nan
     return DetectorScore(
@@ -88,7 +87,7 @@ def _known(value: float) -> float | None:
 
 @dataclass
 class ScoredBatch:
-    """A batch with what the model says of it.
+    """A batch with its scores.
 
     Attributes:
         scores: of each record; documents: their perplexities; scored_bytes: of each text, the bytes
@@ -109,11 +108,11 @@ def scored(
     prompt_field: str | None = None,
     rejects: Rejects | None = None,
 ) -> Iterator[ScoredBatch]:
-    """Scores records; reading and tokenising, the model, and the caller run side by side.
+    """Scores records; reading and tokenising, the model, and the caller run in parallel.
 
     Args:
-        prompt_field: a field whose text is context before the record's text and is not scored.
-        rejects: takes the records that the tokenizer fails at; without it the first ends the run.
+        prompt_field: a field with context before the record's text, which is not scored.
+        rejects: receives the records on which the tokenizer fails; without it the first such record ends the run.
     """
 
     def tokens_of(run: list[Batch]) -> list[Tokenised]:
@@ -148,7 +147,7 @@ def _scored_batch(
 ) -> ScoredBatch:
     sizes = []
     for text, score in zip(texts, scores, strict=True):
-        # Of all tokens only the first can have been left unscored.
+        # Only the first token can be unscored.
         unscored = len(score.ids) > 0 and bool(np.isnan(score.logprobs[0]))
         before = tokenizer.bytes_of_first(text, score.ids) if unscored else 0
         sizes.append(len(text.encode("utf-8")) - before)

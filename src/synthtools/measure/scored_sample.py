@@ -1,5 +1,5 @@
-"""Documents of a sample under a language model: the first tokens of each, as many as time allows; typical
-and extreme ones."""
+"""Documents of a sample under a language model: their first tokens, for as many documents as time allows; typical and
+extreme ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from synthtools.measure.compared_corpus import SampledDocument
 from synthtools.records.jsonl import json_bytes
 from synthtools.records.value_journal import ValueJournal
 
-# Sizes of samples that a budget chooses from: few, so that about equal machines choose the same.
+# Sizes of samples to choose from: few, so that similar machines choose the same.
 _SIZES = (100, 200, 500, 1000, 2000)
 _TRIAL = 8
 _AT_ONCE = 32
@@ -34,10 +34,9 @@ class ScoredSample:
     """The first documents of a corpus's sample.
 
     Attributes:
-        ids, logprobs: of each document's first tokens, int32 and float32; of a text at which the
-            tokenizer fails none.
-        longer: documents of which only a beginning was scored.
-        failed: documents at which the tokenizer fails.
+        ids, logprobs: of each document's first tokens, int32 and float32; empty if the tokenizer fails.
+        longer: documents that were scored only in part.
+        failed: documents on which the tokenizer fails.
     """
 
     ids: list[np.ndarray] = field(default_factory=list)
@@ -49,8 +48,8 @@ class ScoredSample:
         return len(self.ids)
 
     def mean(self, most: int | None) -> np.ndarray:
-        """nats a token of each document, float64: over the first ``most`` scored tokens, NaN for a
-        document of fewer; over all for None, NaN where there is none."""
+        """Nats per token of each document, float64, over the first ``most`` scored tokens (None: all); NaN if
+        there are fewer, or none."""
         means = np.full(len(self), np.nan)
         for row, values in enumerate(self.logprobs):
             scored = values[np.isfinite(values)]
@@ -59,14 +58,14 @@ class ScoredSample:
         return means
 
     def extend(self, other: ScoredSample) -> None:
-        """Adds documents that follow."""
+        """Appends documents."""
         self.ids += other.ids
         self.logprobs += other.logprobs
         self.longer += other.longer
         self.failed += other.failed
 
     def packed(self) -> dict[str, Any]:
-        """The sample as JSON, no bit lost."""
+        """The sample as JSON, without loss."""
         return {
             "tokens": [len(one) for one in self.ids],
             "ids": b64encode(b"".join(one.tobytes() for one in self.ids)).decode(),
@@ -77,7 +76,7 @@ class ScoredSample:
 
     @classmethod
     def unpacked(cls, value: Mapping[str, Any]) -> Self:
-        """What ``packed`` gave."""
+        """A sample from the result of ``packed``."""
         ends = np.cumsum(value["tokens"])[:-1]
         ids = np.split(np.frombuffer(b64decode(value["ids"]), np.int32), ends)
         logprobs = np.split(np.frombuffer(b64decode(value["logprobs"]), np.float32), ends)
@@ -91,7 +90,7 @@ class ScoredSample:
 def tokenised(
     model: LanguageModel | EmbeddingModel, texts: Sequence[str]
 ) -> list[Tokenised | None]:
-    """Tokens of texts, None where the tokenizer fails."""
+    """Tokens of texts, None if the tokenizer fails."""
     try:
         return list(model.tokenise(list(texts)))
     except TextError as error:
@@ -111,11 +110,11 @@ def scored_samples(
     """Scores the first documents of each corpus.
 
     Args:
-        documents: of each corpus; None for as many of 100, 200, 500, 1,000 or 2,000 as 45
-            seconds allow by the time that the first eight of each take.
+        documents: of each corpus; None: the largest of 100, 200, 500, 1,000 and 2,000 that takes 45
+            seconds at most, judging by the first eight of each.
         most_tokens: of a document.
         stage, advance: called with the name of each stage and its number of documents.
-        journal: keeps scores and the number of documents; what it holds is not computed again.
+        journal: stores scores and the number of documents, which are not computed again.
     """
     samples = [ScoredSample() for _ in corpora]
     if documents is None:
@@ -145,7 +144,7 @@ def _score(
     advance: Callable[[int], None] = lambda _: None,
     journal: ValueJournal | None = None,
 ) -> None:
-    """Scores what is missing of the first ``documents`` of each corpus."""
+    """Scores those of the first ``documents`` of each corpus that are not scored yet."""
     for texts, sample in zip(corpora, samples, strict=True):
         for start in range(len(sample), min(documents, len(texts)), _AT_ONCE):
             some = texts[start : min(start + _AT_ONCE, documents)]
@@ -179,24 +178,24 @@ def _scored(model: LanguageModel, texts: Sequence[str], most_tokens: int) -> Sco
 def embedded_texts(
     model: EmbeddingModel, texts: Sequence[str], advance: Callable[[int], None]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of texts, float32 [texts, width], and which have one, bool; none has a text without tokens,
-    or at which the tokenizer fails."""
-    rows, there = [], []
+    """Vectors of texts, float32 [texts, width], and which texts have one, bool: those with tokens on which the
+    tokenizer does not fail."""
+    rows, present = [], []
     for start in range(0, len(texts), _AT_ONCE):
         tokens = tokenised(model, texts[start : start + _AT_ONCE])
         kept = [one or Tokenised(NO_PROMPT, NO_PROMPT) for one in tokens]
         rows.append(model.embed(kept))
-        there += [len(one.ids) > 0 for one in kept]
+        present += [len(one.ids) > 0 for one in kept]
         advance(len(kept))
     vectors = np.concatenate(rows) if rows else np.zeros((0, 1), np.float32)
-    return vectors, np.array(there, bool)
+    return vectors, np.array(present, bool)
 
 
 def shaded(
     tokenizer: TextTokenizer, ids: np.ndarray, logprobs: np.ndarray, most: int
 ) -> list[tuple[str, float | None]]:
-    """The first tokens as text, each with its probability; tokens that share a character are one,
-    with the least of their probabilities."""
+    """The first tokens as text, each with its probability; tokens that share a character are merged, with the
+    smallest of their probabilities."""
     pieces: list[tuple[str, float | None]] = []
     waiting, least = b"", 1.0
     for token, logprob in zip(ids[:most].tolist(), logprobs[:most].tolist(), strict=True):
@@ -221,8 +220,8 @@ def examples(
     scored: ScoredSample,
     tokenizer: TextTokenizer,
 ) -> list[dict[str, Any]]:
-    """Ten typical and ten extreme documents: those nearest to the median of ln perplexity, and those
-    farthest from it, of at least ten scored tokens."""
+    """Ten typical and ten extreme documents: the nearest to the median of ln perplexity, and the farthest from
+    it, with at least ten scored tokens."""
     nats = scored.mean(None)
     known = np.flatnonzero(np.isfinite(nats) & (scored.lengths() >= EACH))
     if not len(known):

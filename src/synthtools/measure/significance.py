@@ -1,4 +1,4 @@
-"""Whether groups differ in a number that each document has (Baskets)."""
+"""Tests for differences between groups in a number of their documents (Baskets)."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ import numpy as np
 
 from synthtools.text.rank_sums import rank_sum
 
-# A group of fewer documents has no spread to be tested.
+# A group with fewer documents has no spread.
 _FEWEST = 2
-# Beyond this the pairs are more than a reader can look at.
+# With more groups, the pairs are too many to read.
 MOST_GROUPS = 200
-# Of the standard normal: 5 %, two-sided; a power of 80 %.
+# Quantiles of the standard normal: 5 %, two-sided; a power of 80 %.
 _Z_TEST, _Z_POWER = 1.959963984540054, 0.8416212335729143
-# Of fewer unequal pairs McNemar's exact p is above 5 % whatever they are.
+# With fewer unequal pairs McNemar's exact p is always above 5 %.
 _FEWEST_UNEQUAL = 6
-# scipy counts permutations where one side has no more than this and nothing is equal.
+# scipy uses exact permutations if one side has no more than this and there are no ties.
 _EXACT = 8
 
 
 def compared(names: Sequence[str], values: Sequence[np.ndarray]) -> dict[str, Any]:
     """Kruskal–Wallis, Levene (about the median) and Mann–Whitney for each pair of groups.
 
-    p-values of pairs are two-sided, corrected by Bonferroni and by Holm over all pairs, and beside
-    them the rank-biserial correlation 2U/(mn) − 1: above 0 where the left group has more.
+    p-values of pairs are two-sided, corrected by Bonferroni and by Holm over all pairs; the rank-biserial correlation
+    2U/(mn) − 1 is above 0 if the left group has larger values.
 
     Args:
-        values: float64 of each group; what is not finite is left out.
+        values: float64 of each group; non-finite ones are left out.
 
     Returns:
-        ``kruskal_wallis`` (h, p), ``levene`` (w, p), ``pairs``, ``left_out`` (groups of fewer than
-        two values); None with a ``reason`` where there is nothing to test.
+        ``kruskal_wallis`` (h, p), ``levene`` (w, p), ``pairs``, ``left_out`` (groups with fewer than two
+        values); None with a ``reason`` if there is nothing to test.
     """
     finite = [one[np.isfinite(one)] for one in values]
     kept = [i for i, one in enumerate(finite) if len(one) >= _FEWEST]
@@ -68,11 +68,7 @@ def compared(names: Sequence[str], values: Sequence[np.ndarray]) -> dict[str, An
 
 
 def mann_whitney(left: np.ndarray, right: np.ndarray) -> tuple[float, float]:
-    """U of the left sample and its two-sided p, as ``scipy.stats.mannwhitneyu`` has them.
-
-    Args:
-        left, right: float64, ascending.
-    """
+    """U of the left sample and its two-sided p, as in ``scipy.stats.mannwhitneyu``; both float64, ascending."""
     m, n = len(left), len(right)
     u, ties = rank_sum(left, right)
     if min(m, n) <= _EXACT and not ties:
@@ -109,14 +105,14 @@ def _pairs(names: list[str], groups: list[np.ndarray]) -> list[dict[str, Any]]:
 
 
 def detectable_difference(change: np.ndarray, shares: bool) -> float | None:
-    """The smallest difference of means that a paired two-sided test at 5 % finds in 80 % of samples
-    of this size; None where it finds none.
+    """The smallest difference of means that a paired two-sided test at 5 % detects with a power of 80 % at this
+    sample size; None if there is none.
 
-    The δ of n δ² = (z_α √ψ + z_β √(ψ − δ²))² (Connor 1987), where ψ is the mean square of the pairs'
-    differences: of figures of 0 and 1 the share of pairs that disagree, which is at least δ.
+    δ solves n δ² = (z_α √ψ + z_β √(ψ − δ²))² (Connor 1987), where ψ is the mean square of the pairs' differences: for
+    figures of 0 and 1 the share of pairs that disagree, which is at least δ.
 
     Args:
-        change: float64 [n], other − first; shares: of figures that are 0 or 1.
+        change: float64 [n], other − first; shares: the figures are 0 or 1.
     """
     n, square = len(change), float(np.mean(np.square(change)))
     slope = _Z_TEST * math.sqrt(n) + _Z_POWER * math.sqrt(max(0.0, n - _Z_TEST**2 + _Z_POWER**2))
@@ -126,16 +122,16 @@ def detectable_difference(change: np.ndarray, shares: bool) -> float | None:
     if n < _FEWEST_UNEQUAL:
         return None
     difference = 1.0
-    for _ in range(60):  # halves what is left each time
+    for _ in range(60):  # halves the error each time
         difference = slope * math.sqrt(max(square, difference))
     return difference if difference <= 1 else None
 
 
 def detectable_auc(members: int, others: int) -> float | None:
-    """The AUC above 0.5 that the two-sided Mann–Whitney test at 5 % tells from it in 80 % of such samples;
-    None where none is.
+    """The smallest AUC above 0.5 that the two-sided Mann–Whitney test at 5 % detects with a power of 80 %; None if
+    there is none.
 
-    The A of A = ½ + z_α s(½) + z_β s(A), s(A) the standard error of Hanley and McNeil (1982).
+    A solves A = ½ + z_α s(½) + z_β s(A), with s(A) the standard error of Hanley and McNeil (1982).
     """
 
     def spread(auc: float) -> float:
@@ -144,7 +140,7 @@ def detectable_auc(members: int, others: int) -> float | None:
         both += (others - 1) * (2 * square / (1 + auc) - square)
         return math.sqrt((auc * (1 - auc) + both) / (members * others))
 
-    if 2 / math.comb(members + others, members) > 0.05:  # p where all members are apart
+    if 2 / math.comb(members + others, members) > 0.05:  # p at complete separation
         return None
     least = 0.5
     for _ in range(60):

@@ -1,12 +1,11 @@
-"""Numbers that tell two samples of vectors apart, each with a permutation p-value.
+"""Differences between two samples of vectors, each with a permutation p-value.
 
-Distances are Euclidean, computed in float64 and kept in float32, in blocks of rows: there is never a
-matrix of all of them. A permutation gives the documents of both samples new labels; what depends on
-the labels is a quadratic form of them (energy distance, MMD) or a count over nearest neighbours, so
-that the distances are computed once for all permutations.
+Distances are Euclidean, computed in float64 and stored in float32, in blocks of rows: there is never a full matrix. A
+permutation relabels the documents of both samples; the statistics are quadratic forms of the labels (energy distance,
+MMD) or counts over nearest neighbours, so that distances are computed once for all permutations.
 
-Memory: for N documents of both samples, 8 bytes for each number of a vector, N bytes a permutation,
-lists of neighbours (at most 256 MB) and about 200 MB of blocks.
+Memory: for N documents of both samples, 8 bytes for each number of a vector, N bytes per permutation, lists of
+neighbours (at most 256 MB) and about 200 MB of blocks.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ import numpy as np
 # Distances in a block.
 _BLOCK = 1 << 22
 _COLUMNS = 2048
-# Numbers in the neighbour lists of all documents: of 8 bytes.
+# Entries, of 8 bytes, in the neighbour lists of all documents.
 _NEIGHBOURS = 1 << 25
-# A neighbour list is so long that a permutation runs past its end about this often.
+# Probability that a permutation needs more than the length of a neighbour list.
 _RUNS_PAST = 1e-9
 
 
@@ -35,7 +34,7 @@ class Distances:
 
     def __init__(self, left: np.ndarray, right: np.ndarray) -> None:
         points = np.concatenate([left, right]).astype(np.float64)
-        points -= points.mean(axis=0)  # less is then lost in a² + b² − 2ab
+        points -= points.mean(axis=0)  # reduces cancellation in a² + b² − 2ab
         self._points = points
         self._squares = np.einsum("ij,ij->i", points, points)
         self.first = len(left)
@@ -51,7 +50,7 @@ class Distances:
             rows = slice(start, start + size)
             sums = self._squares[rows, None] + self._squares
             squared = sums - 2 * (self._points[rows] @ self._points.T)
-            # Equal vectors differ by rounding only.
+            # The distance of equal vectors is rounding error.
             squared[squared < 1e-13 * sums] = 0
             block = np.sqrt(squared).astype(np.float32)
             own = np.arange(len(block))
@@ -67,11 +66,11 @@ def compare(
     permutations: int = 999,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Every number about two samples, the first being the reference.
+    """All statistics of two samples; the first is the reference.
 
     Args:
         left, right: vectors, float [n, width] and [m, width].
-        neighbours: k of all that is about nearest neighbours; fewer where a sample has no more.
+        neighbours: k for statistics of nearest neighbours; less if a sample is smaller.
 
     Returns:
         ``neighbours`` (k as used), ``bandwidth`` (σ of the kernel), and, as ``{"value",
@@ -82,17 +81,17 @@ def compare(
           ``energy_coefficient``, its share of 2 E‖X−Y‖ (0…1);
         - ``mmd2``: the unbiased squared maximum mean discrepancy (Gretton et al. 2012, equation 3),
           kernel exp(−d²/2σ²), σ the median distance between two documents of both samples [ours]
-          (their mean where the median is 0);
+          (their mean if the median is 0);
         - ``knn_accuracy``: how often the majority of the k nearest other documents of both samples
-          tells a document's sample (leave-one-out, in the way of Lopez-Paz and Oquab 2017);
+          gives a document's sample (leave-one-out, as in Lopez-Paz and Oquab 2017);
         - ``coverage`` and ``density`` of the reference by the other sample (Naeem et al. 2020,
           equations 4 and 3; a distance equal to the radius is outside, as in their code);
         - ``isolated_left``, ``isolated_right``: the share of a sample whose k nearest documents are
-          all of that sample [ours]; the first is 1 − coverage but for ties.
+          all of that sample [ours]; the first is 1 − coverage except for ties.
 
-        ``expected`` is the mean over permutations; ``p_value`` counts those at least as extreme,
-        the observed one among them: high for distances, accuracy and isolation, low for coverage,
-        twice the rarer side for density. All None where a sample has fewer than two documents.
+        ``expected`` is the mean over permutations; ``p_value`` counts those at least as extreme, including
+        the observed one: high for distances, accuracy and isolation, low for coverage, twice the rarer side
+        for density. All None if a sample has fewer than two documents.
     """
     n, m = len(left), len(right)
     names = (
@@ -102,13 +101,12 @@ def compare(
     if min(n, m) < 2:
         return {"neighbours": None, "bandwidth": None, **dict.fromkeys(names)}
     k = min(neighbours, n - 1, m - 1)
-    k -= 1 - k % 2  # an even number has no majority
+    k -= 1 - k % 2  # odd, for majorities
     labels = _labels(n, m, permutations, seed)
     distances = Distances(left, right)
     length = _list_length(n, n + m, k)
     lists = min(length or k, n + m - 1)
-    # Of equally near documents the earlier one in an order of chance comes first: in the order of
-    # the samples, equal texts would seem to tell the samples apart.
+    # Ties are broken at random: in the order of the samples, equal texts would seem to separate the samples.
     turns = np.random.default_rng([seed, n + m]).permutation(n + m)
     counts, near, reach = _first_pass(distances, lists, turns)
     bandwidth, coverage, density = _second_pass(distances, counts, k)
@@ -123,7 +121,7 @@ def compare(
     left_alone = ((of_first == k) & labels).sum(axis=0) / labels.sum(axis=0)
     right_alone = ((of_first == 0) & ~labels).sum(axis=0) / (~labels).sum(axis=0)
     balls = _balls(labels, near, reach, k)
-    if length is None:  # the lists are too short for this one
+    if length is None:  # the lists are too short for density
         balls[1][:] = np.nan
     statistics["coverage"] = (np.concatenate([[coverage], balls[0][1:]]), "low")
     statistics["density"] = (np.concatenate([[density], balls[1][1:]]), "both")
@@ -150,8 +148,7 @@ def permutation_test(values: np.ndarray, side: str) -> dict[str, float | None]:
 
 
 def _labels(n: int, m: int, permutations: int, seed: int) -> np.ndarray:
-    """Which documents are of the first sample, bool [n + m, 1 + permutations]: as they are, then
-    permuted."""
+    """Which documents are of the first sample, bool [n + m, 1 + permutations]: observed, then permuted."""
     labels = np.zeros((n + m, 1 + permutations), bool)
     labels[:n, 0] = True
     generator = np.random.default_rng(seed)
@@ -162,8 +159,8 @@ def _labels(n: int, m: int, permutations: int, seed: int) -> np.ndarray:
 
 
 def _list_length(n: int, total: int, k: int) -> int | None:
-    """How long neighbour lists are to hold k documents of a permuted first sample; None where the
-    memory does not suffice."""
+    """The length of neighbour lists that contain k documents of a permuted first sample; None if memory does not
+    suffice."""
     share, length = n / total, k
     while length < total - 1:
         past = sum(math.comb(length, j) * share**j * (1 - share) ** (length - j) for j in range(k))
@@ -177,10 +174,10 @@ def _list_length(n: int, total: int, k: int) -> int | None:
 def _first_pass(
     distances: Distances, length: int, turns: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Nearest neighbours, and the upper halves of the distances' bits.
+    """Nearest neighbours, and counts of the upper halves of the distances' bits.
 
     Args:
-        turns: of each document, its turn among equally near ones.
+        turns: the rank of each document among equally near ones.
 
     Returns:
         counts int64 [65536] of distances by their upper 16 bits, each pair twice; the ``length``
@@ -197,7 +194,7 @@ def _first_pass(
         counts += np.bincount((block.view(np.uint32) >> 16).ravel(), minlength=1 << 16)
         counts[0] -= len(block)
         block[own, start + own] = np.inf
-        # Distances are not negative: their bits are in their order.
+        # Distances are not negative, so that their bits sort like the numbers.
         keys = (block.view(np.uint32).astype(np.uint64) << np.uint64(32)) | turns
         keys.partition(length - 1, axis=1)
         first = np.sort(keys[:, :length], axis=1)
@@ -208,7 +205,7 @@ def _first_pass(
 
 
 def _second_pass(distances: Distances, counts: np.ndarray, k: int) -> tuple[float, float, float]:
-    """The median distance, and coverage and density by their definition."""
+    """The median distance, and coverage and density by definition."""
     pairs = int(counts.sum())
     ranks = [(pairs - 1) // 2, pairs // 2]
     ends = np.cumsum(counts)
@@ -242,7 +239,7 @@ def _second_pass(distances: Distances, counts: np.ndarray, k: int) -> tuple[floa
 def _quadratic(
     distances: Distances, labels: np.ndarray, bandwidth: float
 ) -> dict[str, tuple[np.ndarray, str]]:
-    # Of distances and kernel: all, first × all, first × first.
+    # For distances and kernel: sums over all, first × all, first × first.
     sums = np.zeros((2, 3, labels.shape[1]))
     for start, block in distances.blocks():
         rows = labels[start : start + len(block)].astype(np.float64)
@@ -278,7 +275,7 @@ def _quadratic(
 def _balls(
     labels: np.ndarray, near: np.ndarray, reach: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coverage and density under all labels, from neighbour lists."""
+    """Coverage and density for all labels, from neighbour lists."""
     total, permutations = labels.shape
     n = int(labels[:, 0].sum())
     coverage, density = np.empty(permutations), np.empty(permutations)
@@ -286,7 +283,7 @@ def _balls(
         first = labels[:, column]
         rows = np.flatnonzero(first)
         own = first[near[rows]]
-        # The k-th of the own sample is as far as the ball reaches.
+        # The radius of the ball is the distance to the k-th document of the same sample.
         place = (np.cumsum(own, axis=1, dtype=np.int32) < k).sum(axis=1)
         ended = place == own.shape[1]
         radii = np.where(ended, np.inf, reach[rows, np.minimum(place, own.shape[1] - 1)])
