@@ -175,8 +175,8 @@ def test_the_more_varied_corpus_is_not_called_narrow(planted):
     """The other side of a corpus of few words: no remedy against narrowness is offered."""
     narrow = [{"text": "a b c d e f g h i j. " * 5} for _ in range(60)]
     for pair, word, offered in (
-        ((planted[0][:60], narrow), "less varied", True),
-        ((narrow, planted[0][:60]), "more varied", False),
+        ((planted[0][:60], narrow), "less diverse", True),
+        ((narrow, planted[0][:60]), "more diverse", False),
     ):
         found = synthtools.compare(*pair, sample=10, max_tokens=16)
         assert word in answer(found, "diversity")["sentence"]

@@ -150,6 +150,6 @@ def test_what_a_page_leaves_out_is_said(report):
     }
     shown = page(many)
     assert len(shown.encode()) < 1_500_000 and "other 48" in shown and "other 49" not in shown
-    left_out = shown.partition("Left out so that")[2].partition("</p>")[0]
+    left_out = shown.partition("Left out to keep")[2].partition("</p>")[0]
     for what in ("151 corpora", "pictures of other 9,", "some of the documents", "inputs"):
         assert what in left_out

@@ -65,7 +65,7 @@ def test_odd_names_are_literal(start: int, capsys: Any, recwarn: Any) -> None:
             assert all(columns(line) <= width for line in lines_of(picture, width))
     assert not list(recwarn)
     remarks = capsys.readouterr().err.splitlines()
-    assert all("boxes stand there (Debian: apt install fonts-" in line for line in remarks)
+    assert all("shown as boxes (Debian: apt install fonts-" in line for line in remarks)
 
 
 def test_a_page_of_odd_names() -> None:
@@ -175,11 +175,11 @@ def test_without_a_font_one_line_names_the_packages(monkeypatch: Any, recwarn: A
         assert render(pictures_of(list(NAMES))[0], form, remark=told.append)
         assert len(told) == 1
         assert told[0].endswith(
-            "boxes stand there (Debian: apt install fonts-noto-cjk fonts-noto-core)"
+            "shown as boxes (Debian: apt install fonts-noto-cjk fonts-noto-core)"
         )
     told = []
     render(pictures_of(["a\ue000"])[0], "png", remark=told.append)
-    assert told == ["no font on this machine has \ue000: boxes stand there"]
+    assert told == ["no font on this machine has \ue000: shown as boxes"]
     assert not list(recwarn)
 
 

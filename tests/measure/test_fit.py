@@ -330,7 +330,7 @@ def test_another_report_has_no_rows(tmp_path):
     report.write_text(json.dumps({"kind": "ppl", "made_by": {}}, indent=2))
     told = run("fit", report, "--law", "power", "--x", "tokens", "--y", "loss", code=1)
     assert told.strip() == (
-        f"synth: {report}: a report of ppl, not rows; synth table takes numbers out of reports as rows"
+        f"synth: {report}: a report of ppl, not rows; synth table takes numbers from reports as rows"
     )
 
 

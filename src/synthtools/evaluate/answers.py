@@ -124,9 +124,8 @@ def turns_of(record: dict[str, Any]) -> tuple[str, ...] | None:
     if isinstance(turns, list) and turns and all(isinstance(t, dict) for t in turns):
         texts = [turn.get("assistant") for turn in turns]
     elif isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        texts = choices[0].get("turns")
-        if not isinstance(texts, list):
-            texts = [(choices[0].get("message") or {}).get("content")]
+        inner, message = choices[0].get("turns"), choices[0].get("message") or {}
+        texts = inner if isinstance(inner, list) else [message.get("content")]
     else:
         single = (record.get(name) for name in ("response", "output"))
         texts = [text for text in single if isinstance(text, str)][:1]

@@ -69,7 +69,7 @@ def series(
         if first[name] == 0:
             named = parameter("figure", name)
             raise UsageError(f"{named}: is 0 in the baseline, so that there is no relative loss")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for of_report, share in zip(figures, shares, strict=True):
         losses = {}
         for name in names:

@@ -102,8 +102,8 @@ def _twice(one: Row, other: Row, by: Sequence[str], over: Sequence[str]) -> Synt
     same = label({name: one.fields.get(name) for name in (*by, *over)})
     which = f" {' and '.join(rows)}" if differ else ""
     return SynthError(
-        f"two rows are the same repetition: {same}{which}; the table is by, or over, a field that "
-        "parts them"
+        f"two rows are the same repetition: {same}{which}; group by, or repeat over, a field that "
+        "distinguishes them"
     )
 
 

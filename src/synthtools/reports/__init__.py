@@ -1,8 +1,8 @@
-"""Reports: what they hold, and how a person reads them. No terminal, no options.
+"""Reports: their content and their presentation. No terminal, no options.
 
-- ``document``: a report as JSON, read and written; what made it; tables and bars of characters
-- ``figures``: figures as data, and what draws them: images, characters, points, pages
-- one file a tool: of each kind of report its ``lines`` for a terminal, its ``figure`` and its ``story``
+- ``document``: reading and writing reports as JSON; how they were made; text tables and bars
+- ``figures``: figures as data, and their rendering as images, text, CSV, HTML pages
+- one file per tool: for each kind of report its ``lines`` for a terminal, its ``figure`` and its ``story``
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from synthtools.errors import SynthError
 from synthtools.reports.document import number
 from synthtools.reports.figures.chart import Figure, Story, check, pairs, plain
 
-# Kind of a report → the module here that has its ``lines``, ``figure`` and ``story``, as far as it has
-# them; where kinds share a module, with a colon and what the names of the functions begin with.
+# Kind of a report → the module with its ``lines``, ``figure`` and ``story`` (each optional); if kinds share a
+# module, followed by a colon and the prefix of the functions' names.
 KINDS = {
     **{
         kind: kind
@@ -49,12 +49,12 @@ KINDS = {
 }
 
 
-def function(kind: str, what: str) -> Callable[[dict[str, Any]], Any] | None:
-    """What makes the ``lines``, the ``figure`` or the ``story`` of a kind; None where nothing does."""
+def function(kind: str, name: str) -> Callable[[dict[str, Any]], Any] | None:
+    """The function for the ``lines``, ``figure`` or ``story`` of a kind; None if there is none."""
     if kind not in KINDS:
         return None
     module, _, prefix = KINDS[kind].partition(":")
-    return getattr(importlib.import_module(f"{__name__}.{module}"), prefix + what, None)
+    return getattr(importlib.import_module(f"{__name__}.{module}"), prefix + name, None)
 
 
 def has_figure(kind: str) -> bool:
@@ -62,7 +62,7 @@ def has_figure(kind: str) -> bool:
 
 
 def lines(report: dict[str, Any]) -> list[str]:
-    """A report as a person reads it at a terminal."""
+    """A report as text for a terminal."""
     make = function(report["kind"], "lines")
     if make is None:
         raise KeyError(report["kind"])
@@ -77,7 +77,7 @@ def figure(report: dict[str, Any], name: str = "report") -> Figure:
         name: of the report's file, for errors.
 
     Raises:
-        SynthError: this kind has no figure, or the report lacks what its kind holds.
+        SynthError: this kind has no figure, or the report is incomplete.
     """
     kind = report["kind"]
     make = function(kind, "figure")
@@ -98,7 +98,7 @@ def figure(report: dict[str, Any], name: str = "report") -> Figure:
 
 
 def source_line(made_by: dict[str, Any]) -> str:
-    """What made a report, in a line."""
+    """How a report was made, in a line."""
     if not made_by:
         return ""
     model, counts = made_by.get("model") or {}, made_by.get("counts") or {}
@@ -115,11 +115,8 @@ def source_line(made_by: dict[str, Any]) -> str:
 
 
 def story(report: dict[str, Any], name: str = "report") -> Story:
-    """The report in words; of a kind that has none, its numbers in a table.
-
-    Raises:
-        SynthError: the report lacks what its kind holds.
-    """
+    """The report in words; for a kind without a story, its numbers in a table. Raises SynthError: the report is
+    incomplete."""
     kind = report["kind"]
     make = function(kind, "story")
     if make is not None:
@@ -134,15 +131,15 @@ def story(report: dict[str, Any], name: str = "report") -> Story:
     return Story(f"synth {kind}", tables=[pairs("Numbers", rows)] if rows else [])
 
 
-_NOT_THERE = (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError)
+_INVALID = (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError)
 
 
 @contextmanager
 def whole(report: dict[str, Any], name: str) -> Iterator[None]:
-    """Tells of a report that lacks what its kind holds, or holds something else there."""
+    """Raises SynthError if a report turns out to be incomplete or invalid within the context."""
     try:
         yield
-    except _NOT_THERE as error:
+    except _INVALID as error:
         raise SynthError(
             f"{name}: is not a whole report of kind {report['kind']} ({type(error).__name__}: "
             f"{error}); make it again with this version"

@@ -1,4 +1,4 @@
-"""The report of ``synth audit``: a column a model, what it hides in sentences, forgetting against utility."""
+"""The report of ``synth audit``: a column per model, findings in sentences, forgetting against utility."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from synthtools.reports import diff
 from synthtools.reports.document import aligned, number
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars, named
 
-# Figures that stand first, in words; the others follow under their names.
+# Figures that come first, with their labels; the others follow under their names.
 _NAMES = {
     "probability": "probability of the texts",
     "rouge_answered": "ROUGE-L after the prompt",
@@ -23,7 +23,7 @@ _NAMES = {
     "relearn_steps_holdout": "steps to learn as many of the holdout",
     "relearn_lead": "lead over the holdout while relearning (nats)",
 }
-# An AUC that only a larger difference than this tells from 0.5 is remarked on [ours].
+# There is a remark if only AUCs above this can be distinguished from 0.5 [ours].
 _COARSE_AUC = 0.6
 
 
@@ -77,8 +77,8 @@ def _auc_remark(report: dict[str, Any]) -> list[str]:
 
 
 def figure(report: dict[str, Any]) -> Figure:
-    """What is left of the texts against the perplexity of what was to be kept; losses while they are
-    learned again; right answers on tasks."""
+    """Probability of the texts to forget against the perplexity of the texts to keep; losses while relearning;
+    right answers on tasks."""
     series = []
     for model in report["models"]:
         x, y = (model["figures"].get(name) for name in ("probability", "retain_perplexity"))

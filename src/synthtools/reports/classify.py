@@ -1,4 +1,4 @@
-"""The report of ``synth classify``: how well a classifier tells classes apart, and its labels."""
+"""The report of ``synth classify``: how well a classifier separates classes, and its labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ClassTest(TypedDict):
 
 
 class ClassifyReport(document.BaseReport):
-    """``texts`` are those of each class; ``labels`` the records that were given each."""
+    """``texts``: training texts of each class; ``labels``: records labelled with each."""
 
     classes: list[str]
     score_of: str

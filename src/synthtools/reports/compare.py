@@ -1,4 +1,4 @@
-"""The report of ``synth compare``: how corpora differ from a reference, question by question."""
+"""The report of ``synth compare``: how corpora differ from a reference, by question."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FORM = re.compile(r"\s*([\w.]+)\s*(<=|>=|<|>)\s*(\S+)\s*")
 
 @dataclass(frozen=True)
 class GateCondition:
-    """A number's name, a comparison, and what it is compared with."""
+    """The name of a number, a comparison sign, and a bound."""
 
     text: str
     name: str
@@ -34,7 +34,7 @@ class GateCondition:
 
     @classmethod
     def of(cls, text: str, names: Sequence[str]) -> GateCondition:
-        """Raises ValueError where it is no condition on one of these names."""
+        """Raises ValueError: it is not a condition on one of these names."""
         match = _FORM.fullmatch(text)
         if match is None:
             raise ValueError("write NAME > NUMBER (or <, <=, >=)")
@@ -47,17 +47,17 @@ class GateCondition:
             raise ValueError(f"{bound} is not a number") from None
 
     def failure(self, numbers: Mapping[str, Any]) -> str | None:
-        """Why it holds of a report's numbers, or cannot be evaluated; None where it does not hold."""
+        """Why a report fails: the condition holds or cannot be evaluated; None if it does not hold."""
         group, _, name = self.name.partition(".")
         value = numbers[group][name]
         if value is None:
-            return f"{self.name} is not known (wanted for {self.text})"
+            return f"{self.name} is not known (needed for {self.text})"
         holds = _SIGNS[self.sign](value, self.bound)
         return f"{self.name} is {value:.4g} ({self.text})" if holds else None
 
 
 def failures(pairs: Sequence[Mapping[str, Any]], conditions: Sequence[GateCondition]) -> list[str]:
-    """The conditions that hold of any pair of corpora, in words."""
+    """The conditions that hold for any pair of corpora, in words."""
     return [
         f"{pair['other']}: {why}"
         for pair in pairs
@@ -70,7 +70,7 @@ _WIDTH = 96
 
 
 class PerplexityNumbers(TypedDict):
-    """Medians over equally many tokens; shares of the reference beyond the other's percentiles."""
+    """Medians over equally many tokens; shares of the reference outside the other's percentiles."""
 
     ratio: float | None
     spread_ratio: float | None
@@ -91,14 +91,14 @@ class DiversityNumbers(TypedDict):
 
 
 class KeywordNumbers(TypedDict):
-    """Words and phrases whose documents differ beyond chance."""
+    """The number of words and phrases whose shares of documents differ significantly."""
 
     more: int
     less: int
 
 
 class DuplicateNumbers(TypedDict):
-    """Shares of documents: copies of an earlier one of their own corpus; like one of the reference."""
+    """Shares of documents: copies of an earlier one of the same corpus; copies of one of the reference."""
 
     within_reference: float
     within_other: float
@@ -120,7 +120,7 @@ class ClassifierNumbers(TypedDict):
 
 
 class ComparedNumbers(TypedDict):
-    """What a gate can ask for: ``perplexity.ratio``."""
+    """The numbers available for a gate: ``perplexity.ratio`` and so on."""
 
     perplexity: PerplexityNumbers
     diversity: DiversityNumbers
@@ -152,7 +152,7 @@ class ComparedPair(TypedDict):
 
 
 class CorpusSize(TypedDict):
-    """``longer``: scored documents of which only a beginning was scored."""
+    """``longer``: documents that were scored only in part."""
 
     name: str
     path: str
@@ -169,7 +169,7 @@ class CorpusSize(TypedDict):
 
 
 class CompareReport(document.BaseReport):
-    """``matched``: words and tokens over which what depends on length is compared."""
+    """``matched``: words and tokens over which measures that depend on length are compared."""
 
     reference: str
     corpora: list[CorpusSize]
@@ -183,7 +183,7 @@ class CompareReport(document.BaseReport):
 
 
 def gate_names() -> list[str]:
-    """The numbers that a gate can ask for."""
+    """The names of the numbers available for a gate."""
     groups = get_type_hints(ComparedNumbers)
     names = [f"{g}.{n}" for g, kind in groups.items() for n in getattr(kind, "__annotations__", ())]
     return [*names, *(f"form.{name}" for name in MEASURES)]
@@ -204,7 +204,7 @@ def page(report: dict[str, Any]) -> str:
 
 
 class ShownReport(dict[str, Any]):
-    """A report that a notebook shows as its page."""
+    """A report that notebooks show as its page."""
 
     def page(self) -> str:
         from synthtools.redaction import hidden
@@ -218,7 +218,7 @@ class ShownReport(dict[str, Any]):
 
 
 def lines(report: CompareReport) -> list[str]:
-    """The same answers as on the page, in at most 40 lines."""
+    """The answers, as on the page, in at most 40 lines."""
     rows = [
         f"{one['name']}: {number(one['documents'])} documents, {number(one['words'])} words, "
         f"{number(one['scored'])} scored"
@@ -267,7 +267,7 @@ def story(report: CompareReport) -> Story:
 
 
 def warnings(report: Mapping[str, Any]) -> list[str]:
-    """What a reader has to know before the answers."""
+    """Caveats for readers of the answers."""
     texts = []
     corpora = report["corpora"]
     for one in corpora:
@@ -276,8 +276,8 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
             texts.append(f"{name} has {one['documents']} documents: intervals are wide below 100.")
         if one["opening_share"] > 0.05 and one["documents"] >= 20:
             texts.append(
-                f"{percent(one['opening_share'], '.3g')} of {name} begin alike: “{shortened(one['opening'], 100)}”. Such "
-                "boilerplate alone tells corpora apart."
+                f"{percent(one['opening_share'], '.3g')} of {name} begin with “{shortened(one['opening'], 100)}”. Such "
+                "boilerplate alone distinguishes corpora."
             )
         if one["unscored"]:
             texts.append(f"{name}: {one['unscored']} documents could not be scored.")
@@ -301,11 +301,11 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
             texts.append(
                 f"{one['name']} and {first['name']} share few frequent words: are they of one language?"
             )
-        for what in ("ids", "prompts"):
-            if pair[f"shared_{what}"]:
+        for kind in ("ids", "prompts"):
+            if pair[f"shared_{kind}"]:
                 texts.append(
-                    f"{number(pair[f'shared_{what}'])} documents of {one['name']} have {what} that "
-                    f"{first['name']} has too."
+                    f"{number(pair[f'shared_{kind}'])} documents of {one['name']} have {kind} that also "
+                    f"occur in {first['name']}."
                 )
         near = pair["numbers"]["near_duplicates"]["between"]
         if near:

@@ -19,7 +19,7 @@ SERIES = (
 
 
 def series_table(report: Any) -> Table:
-    """The main numbers of every corpus, in the order of the inputs; ≠ where a question's answer differs."""
+    """The main numbers of every corpus, in the order of the inputs; ≠ marks questions with a difference."""
     pairs = report["pairs"]
     rows = [
         [title, *(number(pair["numbers"][group].get(name), 3) for pair in pairs)]
@@ -61,7 +61,7 @@ def pictures(report: Any, pair: Any) -> dict[str, Figure]:
         ]
         panel = Panel("Documents", "", "", series, is_map=True)
         figures["coverage"] = Figure(
-            "Map of documents", [panel], "A mark is a document; near ones are alike.", known
+            "Map of documents", [panel], "Each mark is a document; nearby ones are similar.", known
         )
     return figures
 

@@ -1,4 +1,4 @@
-"""The page of ``synth compare``: one file that loads nothing, for a screen of any size and for paper."""
+"""The page of ``synth compare``: one self-contained file, for screens of any size and for print."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from synthtools.reports.document import number, percent
 from synthtools.reports.figures.chart import Figure, Table, table_of
 from synthtools.reports.figures.page import drawn
 
-# Bytes of the page; bytes after which corpora have no pictures and few words, and how many; corpora that
-# are shown; tokens of all examples together; characters of a text, of a sentence [ours].
+# Limits [ours]: bytes of the page; bytes after which corpora have no pictures and few words, and how few; corpora;
+# tokens of all examples together; characters of a text and of a sentence.
 _MOST, _PICTURES, _FEW = 1_500_000, 700_000, 20
 _MOST_CORPORA, _MOST_TOKENS = 50, 6000
 _TEXT, _SENTENCE = 300, 1500
 
 
 class _Room:
-    """What still fits on the page."""
+    """The room left on the page."""
 
     def __init__(self, most: int) -> None:
         self.left, self.without = most, list[str]()
 
     def take(self, what: str, *versions: Callable[[], str]) -> str:
-        """The first version that fits, empty where none does; what is not whole is noted."""
+        """The first version that fits, or an empty text; notes what is left out."""
         for place, version in enumerate(versions):
             made = version()
             size = len(made.encode("utf-8", "replace"))
@@ -52,7 +52,7 @@ def page(report: Any) -> str:
     """
     names = [one["name"] for one in report["corpora"]]
     title = f"{', '.join(names[1:])} compared with {names[0]}"
-    room = _Room(_MOST - 40_000)  # what is always there
+    room = _Room(_MOST - 40_000)  # the rest is for fixed parts
     if len(names) > _MOST_CORPORA:
         room.without.append(f"{len(names) - _MOST_CORPORA} corpora")
         few = report["pairs"][: _MOST_CORPORA - 1]
@@ -89,8 +89,8 @@ def page(report: Any) -> str:
     )
     left_out = ""
     if room.without:
-        missing = f"Left out so that the page stays small: {', '.join(room.without)}."
-        left_out = _text(f"{missing} The report as JSON has all.", _SENTENCE)
+        missing = f"Left out to keep the page small: {', '.join(room.without)}."
+        left_out = _text(f"{missing} The JSON report has everything.", _SENTENCE)
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
@@ -105,7 +105,7 @@ def page(report: Any) -> str:
             f'</main><footer><h2>About this page</h2><p class="small">{_text(source_line(made_by))}</p>',
             about,
             (
-                f'<p class="small">Made by synth {__version__}. The page holds all that it shows; it loads '
+                f'<p class="small">Made by synth {__version__}. The page is self-contained and loads '
                 "nothing.</p></footer>"
             ),
             f"<script>{SCRIPT}</script></body></html>\n",
@@ -119,7 +119,7 @@ def _about(made_by: Any) -> str:
 
 
 def _text(value: Any, most: int | None = _TEXT) -> str:
-    """A value as text of the page, cut where it is longer."""
+    """A value as text of the page, truncated to ``most`` characters."""
     text = str(value)
     return html.escape(text if most is None or len(text) <= most else f"{text[:most]}…")
 
@@ -149,9 +149,9 @@ def _findings(report: Any) -> str:
         )
         parts.append(f'<ul class="findings">{items}</ul>')
     parts.append(
-        '<p class="small">≠ a difference; = none was found. A difference is claimed where an interval '
-        f"excludes what no difference gives, at a level of {percent(report['level'], '.4g')} for each "
-        "question (95 % for all questions and corpora together), shared by what the question tests.</p></section>"
+        '<p class="small">≠ a difference; = no difference was found. A difference is claimed if an interval '
+        f"excludes the value for no difference, at a level of {percent(report['level'], '.4g')} for each "
+        "question (95 % for all questions and corpora together), divided among the question's tests.</p></section>"
     )
     return "".join(parts)
 
@@ -202,7 +202,7 @@ def _tables(pair: Any, answer: Any, whole: bool) -> Iterable[str]:
 def _keywords(pair: Any, rows: Sequence[Any]) -> str:
     head = [
         *("words", "in context"),
-        *(f"{what} of {name}" for what in ("documents", "per million") for name in (pair["reference"], pair["other"])),
+        *(f"{count} of {name}" for count in ("documents", "per million") for name in (pair["reference"], pair["other"])),
         *("kind", "z", "z of documents", "differs"),
     ]  # fmt: skip
     body = []

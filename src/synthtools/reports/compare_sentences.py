@@ -10,36 +10,36 @@ from synthtools.reports.document import number, percent
 
 TITLES = {
     "perplexity": "Is it easier to predict?",
-    "diversity": "Is it narrower?",
-    "keywords": "Which words and phrases give it away?",
-    "duplicates": "Does it repeat itself, or the other?",
-    "coverage": "Does it cover the same ground?",
-    "form": "Is it formed alike?",
-    "classifier": "Could a simple classifier tell?",
+    "diversity": "Is it less diverse?",
+    "keywords": "Which words and phrases are characteristic of it?",
+    "duplicates": "Does it repeat itself, or the reference?",
+    "coverage": "Does it cover the same topics?",
+    "form": "Is its form the same?",
+    "classifier": "Can a simple classifier tell them apart?",
 }
 HOW = {
     "perplexity": "The language model scores the beginning of each sampled document. Medians are of the "
     "perplexity over the same number of tokens of each document; shorter documents are left out. "
-    "The interval of each median is that of the sign test, which holds for any distribution. The spread is the "
+    "The interval of each median is from the sign test, which is valid for any distribution. The spread is the "
     "mean distance of ln perplexity from its median.",
     "diversity": "Sampled documents are cut to the same number of words; shorter ones are left out. Each "
-    "corpus is cut into parts of equally many documents; what is compared is the mean over parts "
+    "corpus is split into parts of equally many documents, whose means are compared "
     "(Welch's t on logarithms). Distinct sentences are 100 − self-BLEU of the sentences of a part.",
     "keywords": "Weighted log-odds with an informative Dirichlet prior (Monroe, Colaresi and Quinn 2008) on "
-    "tokens and on documents. A difference rests on an exact test of the numbers of documents, "
+    "tokens and on documents. Differences are based on an exact test of the numbers of documents, "
     "corrected for all words and phrases.",
     "duplicates": "Exact: equal texts. Near: MinHash signatures of shingles of five words that agree in 80 % "
-    "or more, as in dedup. All documents take part. What is tested is the share of copies within a "
-    "corpus; that documents of the other are like ones of the reference is a fact and no test.",
-    "coverage": "Vectors of the sampled documents are clustered by k-means without regard to their corpus. Of "
-    "each cluster the shares of documents in it are compared; hardly entered is a cluster with "
-    "less than a fifth of the reference's share. MAUVE (Pillutla et al. 2021) is given beside what two "
-    "random halves would have.",
+    "or more, as in dedup, over all documents. The share of copies within a corpus is tested; "
+    "the share of copies of the reference is only reported.",
+    "coverage": "Vectors of the sampled documents are clustered by k-means, ignoring corpora. For each "
+    "cluster the shares of documents are compared; a cluster is hardly entered if its share is "
+    "less than a fifth of the reference's. MAUVE (Pillutla et al. 2021) is given with its value for two "
+    "random halves.",
     "form": "Means over all documents, as differences in units of the pooled standard deviation (Cohen's d): "
     "0.2 is small, 0.5 medium, 0.8 large. Intervals by Welch's t.",
     "classifier": "Logistic regression on words and pairs of words, 5 folds, on equally many documents cut to "
-    "the same number of words. Near-duplicates, equal ids and equal prompts are never on both sides of "
-    "a test. The variance of folds is corrected for what they share (Nadeau and Bengio 2003). 0.5 is chance, 1 tells every pair apart.",
+    "the same number of words. Near-duplicates, equal ids and equal prompts are never split between "
+    "training and test. The variance of folds is corrected for their overlap (Nadeau and Bengio 2003). 0.5 is chance, 1 separates all documents.",
 }  # fmt: skip
 KINDS = {**keyword_lists.KINDS, "opening": "opening"}
 _NAMES = {
@@ -66,7 +66,7 @@ def effect_name(effect: Mapping[str, Any]) -> str:
 
 
 def shortened(text: str, most: int = 60) -> str:
-    """The beginning of what a corpus holds: its words may be of any length."""
+    """The beginning of a text from a corpus, where words may be of any length."""
     return text if len(text) <= most else f"{text[:most]}…"
 
 
@@ -81,7 +81,7 @@ def _joined(parts: Sequence[str]) -> str:
 
 
 def sentence(answer: Mapping[str, Any], pair: Mapping[str, Any], matched: Mapping[str, int]) -> str:
-    """One sentence: what differs and by how much, or that nothing was found."""
+    """One sentence: what differs and by how much, or that no difference was found."""
     question = answer["question"]
     if all(e["value"] is None for e in answer["effects"]) and question != "keywords":
         return f"{TITLES[question]} Undecided: too few documents of sufficient length."
@@ -127,11 +127,11 @@ def _diversity(answer: Any, pair: Any, matched: Any) -> str:
     differing = [e for e in known if e["differs"]]
     if not differing:
         times = f"{_value(known[0])} times as many distinct words in equally much text"
-        return f"no difference in variety was found: {times}."
+        return f"no difference in diversity was found: {times}."
     values = [e["value"] for e in differing]
-    word = "less varied" if max(values) < 1 else "varied otherwise"
+    word = "less diverse" if max(values) < 1 else "diverse in other ways"
     if min(values) > 1:
-        word = "more varied"
+        word = "more diverse"
     parts = [f"{_value(e)} times the {_SHORT[e['name'].partition('.')[2]]}" for e in differing]
     return (
         f"{other} is {word}: it has {_joined(parts)} of {pair['reference']}, in equally many documents "
@@ -148,15 +148,15 @@ def _keywords(answer: Any, pair: Any, matched: Any) -> str:
             shown = [f"“{shortened(text)}”" for text in _phrases(typical, side)[:5]]
             sides.append(f"{name} says more often {', '.join(shown)}")
     if not sides:
-        return "no word or phrase was found that gives a corpus away."
+        return "no word or phrase was found that is characteristic of a corpus."
     numbers = pair["numbers"]["keywords"]
     total = numbers["more"] + numbers["less"]
     return f"{'; '.join(sides)} ({number(total)} listed words and phrases differ beyond chance)."
 
 
 def _phrases(rows: Sequence[Any], side: int) -> list[str]:
-    """Words and phrases, the strongest first: three words that overlap in as many documents are joined,
-    and what a phrase holds is left out."""
+    """Words and phrases, the strongest first: three-word phrases that overlap and are in about as many documents are
+    joined, and parts of a phrase are left out."""
     rows = sorted(rows, key=lambda r: -min(abs(r["z"]), abs(r["z_documents"])))
     threes = {r["text"]: r["documents"][side] for r in rows if r["kind"] == "three_words"}
     phrases: list[str] = []
@@ -192,7 +192,7 @@ def _duplicates(answer: Any, pair: Any, matched: Any) -> str:
     near, exact = pair["numbers"]["near_duplicates"], pair["numbers"]["exact_duplicates"]
     shares = (
         f"{percent(near['within_other'], '.3g')} of {other} and {percent(near['within_reference'], '.3g')} "
-        f"of {one} are near copies of an earlier document of their own corpus"
+        f"of {one} are near copies of an earlier document of the same corpus"
     )
     differing = [e for e in answer["effects"] if e["differs"]]
     if differing:
@@ -218,8 +218,8 @@ def _coverage(answer: Any, pair: Any, matched: Any) -> str:
         )
     if answer["differs"] and answer["further"]["same_prompts"] >= 0.5:
         mauve += (
-            "; most of its documents answer prompts of the other side, so topics are the same by "
-            "construction, and what differs is style"
+            "; most of its documents answer prompts of the reference, so topics are the same by "
+            "construction, and the difference is in style"
         )
     if rare:
         rare.sort(key=lambda c: -c["reference"])
@@ -228,7 +228,7 @@ def _coverage(answer: Any, pair: Any, matched: Any) -> str:
             for c in rare[:3]
         )
         return (
-            f"{other} hardly enters {len(rare)} of {numbers['clusters']} clusters of documents, which hold "
+            f"{other} hardly enters {len(rare)} of {numbers['clusters']} clusters of documents, which have "
             f"{percent(numbers['hardly_entered'], '.3g')} of {one}: {named}{mauve}."
         )
     if answer["differs"]:
@@ -237,7 +237,7 @@ def _coverage(answer: Any, pair: Any, matched: Any) -> str:
             f"{numbers['clusters']} in other proportions{mauve}."
         )
     return (
-        f"no difference in what is covered was found: none of {numbers['clusters']} clusters is entered "
+        f"no difference in coverage was found: none of {numbers['clusters']} clusters is entered "
         f"in other proportions{mauve}."
     )
 
@@ -252,7 +252,7 @@ def _form(answer: Any, pair: Any, matched: Any) -> str:
     size = max(abs(e["value"]) for e in differing)
     sizes = {"hardly": 0.2, "slightly": 0.5, "clearly": 0.8}
     how = next((word for word, most in sizes.items() if size < most), "very")
-    return f"{pair['other']} is {how} differently formed: {_joined(parts)}."
+    return f"{pair['other']} differs {how} in form: {_joined(parts)}."
 
 
 def _amount(effect: Any) -> str:
@@ -265,9 +265,9 @@ def _amount(effect: Any) -> str:
 def _classifier(answer: Any, pair: Any, matched: Any) -> str:
     effect = answer["effects"][0]
     if not answer["differs"]:
-        return f"a simple classifier was not found to tell them apart: AUC {_value(effect)}, where 0.5 is chance."
+        return f"a simple classifier cannot tell them apart: AUC {_value(effect)}, where 0.5 is chance."
     return (
-        f"a simple classifier tells them apart: of a document of each corpus it names the right one in "
+        f"a simple classifier tells them apart: given a document of each corpus, it is right in "
         f"{percent(effect['value'], '.3g')} of the cases (AUC {_value(effect)}, chance 0.5), from the "
         f"first {matched['words']} words."
     )
@@ -285,7 +285,7 @@ _SENTENCES = {
 
 
 def first(pairs: Sequence[Any]) -> str:
-    """The first answer that claims a difference, else the first of all."""
+    """The first answer with a difference, else the first of all."""
     answers = [answer for pair in pairs for answer in pair["answers"]]
     leading = next((one for one in answers if one["differs"]), answers[0])
     return str(leading["sentence"]).rstrip(".")

@@ -1,4 +1,4 @@
-"""The report of ``synth decontaminate``: which benchmarks are in the records, with the passages."""
+"""The report of ``synth decontaminate``: benchmark items in the records, with the passages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHOWN = 200
 
 
 class BenchmarkHits(TypedDict):
-    """A benchmark: items that some record holds, and items that all records together hold."""
+    """A benchmark: items contained in some record, and items contained in all records together."""
 
     benchmark: str
     items: int
@@ -28,7 +28,7 @@ class InputHits(TypedDict):
 
 
 class Hit(TypedDict):
-    """A record that holds an item; ``words`` are those of the longest common run."""
+    """A record that contains an item; ``words``: of the longest common run."""
 
     file: str
     line: int
@@ -65,8 +65,11 @@ def _part(part: int, whole: int, what: str) -> str:
 
 def lines(report: DecontaminateReport) -> list[str]:
     """Records, then each benchmark and each input."""
-    whole, held = report["records"], report["contaminated"]
-    rows = [("records", number(whole)), ("hold an item", f"{number(held)} ({_share(held, whole)})")]
+    whole, bad = report["records"], report["contaminated"]
+    rows = [
+        ("records", number(whole)),
+        ("contain an item", f"{number(bad)} ({_share(bad, whole)})"),
+    ]
     for one in report["benchmarks"]:
         items = _part(one["contaminated"], one["items"], "items")
         rows.append((one["benchmark"], f"{items}; {number(one['unchecked'])} unchecked)"))
@@ -88,20 +91,20 @@ def figure(report: DecontaminateReport) -> Figure:
         "Contamination",
         [
             bars("Benchmarks", "items found (%)", names[0], *of_benchmarks),
-            bars("Inputs", "records that hold an item (%)", names[1], parts),
+            bars("Inputs", "records that contain an item (%)", names[1], parts),
         ],
-        "Items of which a record, or all records together, have the n-grams.",
+        "Items whose n-grams are in one record, or in all records together.",
     )
 
 
 def story(report: DecontaminateReport) -> Story:
     """What is contaminated, and the passages side by side."""
-    whole, held = report["records"], report["contaminated"]
-    lines = [f"{number(held)} of {number(whole)} records ({_share(held, whole)}) hold an item."]
+    whole, bad = report["records"], report["contaminated"]
+    lines = [f"{number(bad)} of {number(whole)} records ({_share(bad, whole)}) contain an item."]
     lines += [
         f"{_share(one['contaminated'], one['items'])} of the {number(one['items'])} items of "
-        f"{one['benchmark']} are in some record; {number(one['unchecked'])} have no run of "
-        f"{report['ngram']} words of their own."
+        f"{one['benchmark']} are in some record; {number(one['unchecked'])} have no specific run "
+        f"of {report['ngram']} words."
         for one in report["benchmarks"]
     ]
     counts = ("benchmark", "items", "contaminated", "together", "unchecked")

@@ -18,7 +18,7 @@ class DedupInput(TypedDict):
 
 
 class RemovedPair(TypedDict):
-    """Texts of an input that repeat a kept text of an input; their share of the former."""
+    """Texts of one input that repeat kept texts of another; their share of the first."""
 
     removed_from: str
     kept_in: str
@@ -27,7 +27,7 @@ class RemovedPair(TypedDict):
 
 
 class DedupReport(document.BaseReport):
-    """Texts are records, or paragraphs or lines of them; ``known`` ones are those held against."""
+    """Texts are records, or their paragraphs or lines; ``known``: those that others are compared with."""
 
     method: str
     unit: str
@@ -87,7 +87,7 @@ def _sizes(report: DedupReport) -> dict[str, int]:
 
 
 def figure(report: DedupReport) -> Figure:
-    """What stays of each input, clusters by size, and which input repeats which."""
+    """Kept texts of each input, clusters by size, and which input repeats which."""
     inputs, unit, pairs = report["by_input"], f"{report['unit']}s", report["by_pair"]
     names = [one["input"] for one in inputs]
     stays = [one["texts"] - one["removed"] for one in inputs]
@@ -103,7 +103,7 @@ def figure(report: DedupReport) -> Figure:
     return Figure(
         "Duplicates",
         panels,
-        "Left: what was there. The size of a cluster is how many duplicates of each other there are.",
+        "Left: texts before deduplication. The size of a cluster is the number of its texts.",
         corpora=names,
     )
 
@@ -124,7 +124,7 @@ def story(report: DedupReport) -> Story:
     part = report.get("compared_in_part")
     if part:
         more.append(
-            f"{number(part)} {unit}s were compared with a part of those that resemble them in a band."
+            f"{number(part)} {unit}s were compared with only a part of those that share a band with them."
         )
     tables = [table_of("Inputs", report["by_input"], ("input", (f"{unit}s", "texts"), "removed"))]
     if report["examples"]:

@@ -26,16 +26,13 @@ _SHOWN = 60  # figures at a terminal, without --all
 
 
 def sentence(row: dict[str, Any], base: dict[str, Any]) -> str:
-    """What a paired row says: the difference, and what such a test could have seen.
-
-    Args:
-        base: the first report, whose ``higher_is_better`` names the direction, where it has it.
-    """
+    """A paired row in words: the difference, and the detectable difference. ``base``: the first report, whose
+    ``higher_is_better`` gives the direction, if it has it."""
     better = base["suites"][row["suite"]].get("higher_is_better", {}).get(row["figure"])
     up, down = {True: ("better", "worse"), False: ("worse", "better")}.get(
         better, ("higher", "lower")
     )
-    # Shares of items are shown in per cent.
+    # Shares of items are shown in percent.
     shares = (row["test"] or "").startswith("McNemar") and max(row["first"], row["other"]) <= 1
     times, percents, points = (100, " %", " points") if shares else (1, "", "")
     first, other = (f"{number(times * row[side], 3)}{percents}" for side in ("first", "other"))
@@ -167,7 +164,7 @@ def _figures(report: dict[str, Any]) -> list[str]:
 
 def _budget_lines(budget: dict[str, Any]) -> list[str]:
     lines = [
-        "synthetic share and what Ratios says of it",
+        "synthetic share and the guidance of Ratios",
         f"{'share':>7}  {'loss':>7}  {'Δ ECE':>8}  {'≤ 3 %':>6}  paper",
     ]
     for row in budget["rows"]:
@@ -177,13 +174,13 @@ def _budget_lines(budget: dict[str, Any]) -> list[str]:
             f"{'yes' if row['within'] else 'no':>6}  {row['zone']}: {row['guidance']}"
         )
     within = budget["largest_within"]
-    stays = "leaves 3 % at once"
+    stays = "exceeds 3 % from the start"
     if within is not None:
         stays = f"stays within 3 % up to a share of {100 * within:g} %"
     lines.append(f"this series {stays}")
     if budget["calibration_first"] is not None:
         share = 100 * budget["calibration_first"]
-        lines.append(f"calibration is worse at {share:g} % already: the early warning")
+        lines.append(f"calibration is worse already at {share:g} %: the early warning")
     return lines
 
 
@@ -200,7 +197,7 @@ def _drift(row: Trend) -> str:
 
 def _moved(row: Tail) -> str:
     return (
-        f"{row['figure']} of generation {row['left']} is {row['side']} what the first generation allows: "
+        f"{row['figure']} of generation {row['left']} is {row['side']} the range expected from the first generation: "
         f"{number(row['values'][row['left'] or 0])}, {reach(row['interval'])}"
     )
 
@@ -257,7 +254,7 @@ def generation_story(report: Generations) -> Story:
     )
     tails = (
         ("tail", "figure"),
-        ("first allows", lambda row: reach(row["interval"])),
+        ("expected range", lambda row: reach(row["interval"])),
         ("left in generation", lambda row: "–" if row["left"] is None else str(row["left"])),
     )
     tables = [

@@ -1,4 +1,4 @@
-"""Reports: one JSON document with its numbers and with what made them; a table at a terminal."""
+"""Reports: one JSON document with the numbers and how they were made; text tables."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from synthtools.evaluate.foreign_results import ForeignResults
     from synthtools.records.memory_input import MemoryRecords
 
-# A list of numbers or of short words stands on one line. (No string of JSON holds a newline.)
+# Lists of numbers or of short words are written on one line. (JSON strings contain no newlines.)
 _SCALAR = r'(?:[-+.\deE]+|null|true|false|"(?:[^"\\\n]|\\.)*")'
 _LISTS = re.compile(rf"\[\n\s+({_SCALAR}(?:,\n\s+{_SCALAR})*)\n\s*\]")
 _LINE = 100
 
-# Reports are nowhere near it [ours]: what is, is something else.
+# Far deeper than any report [ours].
 _DEEPEST = 100
 
 
@@ -44,7 +44,7 @@ class MadeBy(TypedDict):
 
 
 class BaseReport(TypedDict):
-    """What every report holds; ``made_by`` is added where the run ends."""
+    """The fields of every report; ``made_by`` is added at the end of the run."""
 
     kind: str
     made_by: NotRequired[MadeBy]
@@ -73,10 +73,9 @@ def made_by(
 
 
 def to_json(report: dict[str, Any]) -> str:
-    """The report as indented JSON, without secrets; what is not a number is null, so that every reader can
-    read it.
+    """The report as indented JSON, without secrets; NaN and infinities become null, so that every parser can read it.
 
-    Memory: twice the text, and fifty times that of the longest entry of a list at the top.
+    Memory: twice the text, and fifty times that of the longest entry of a top-level list.
     """
     if not report:
         return "{}\n"
@@ -86,7 +85,7 @@ def to_json(report: dict[str, Any]) -> str:
 
 
 def _member(value: Any) -> str:
-    """A value one level down; a list of objects one by one, for there may be many."""
+    """A value one level down; lists of objects one by one, as they may be long."""
     if not (isinstance(value, list) and value and all(isinstance(one, dict) for one in value)):
         return _text(value).replace("\n", "\n  ")
     entries = ("    " + _text(one).replace("\n", "\n    ") for one in value)
@@ -113,7 +112,7 @@ def _finite(value: Any) -> Any:
 
 
 def encoded(text: str) -> bytes:
-    """A text as UTF-8; bytes of a name that are none are escaped, as JSON does it too."""
+    """A text as UTF-8; invalid bytes of a name are escaped, as in JSON."""
     return text.encode("utf-8", "backslashreplace")
 
 
@@ -123,24 +122,18 @@ def save(report: dict[str, Any], path: str, claimed: bool = False) -> None:
 
 
 def load(path: str | MemoryRecords) -> dict[str, Any]:
-    """A report that a tool wrote, or the log of a training run as one: ``kind`` train-log, ``steps``.
-
-    Args:
-        path: - is stdin; or the report of a calling program.
-
-    Raises:
-        SynthError: it cannot be read or is neither.
-    """
+    """A tool's report, or the log of a training run as one: ``kind`` train-log, ``steps``. ``path``: - is stdin; or
+    the report of a calling program. Raises SynthError: it cannot be read or is neither."""
     return of(*_named(path))
 
 
 def load_result(path: str | MemoryRecords) -> tuple[dict[str, Any], list[dict[str, Any]] | None]:
-    """Like ``load``, results of other programs too; with the samples of these, None for a report of ours."""
+    """Like ``load``, but also for results of other programs; with their samples, None for our reports."""
     return result_of(*_named(path))
 
 
 def result_of(data: bytes, name: str) -> tuple[dict[str, Any], list[dict[str, Any]] | None]:
-    """Like ``load_result``, of what a file holds."""
+    """Like ``load_result``, from the content of a file."""
     from synthtools.evaluate import foreign_results
 
     foreign_result = _foreign(data, name)
@@ -153,7 +146,7 @@ def result_of(data: bytes, name: str) -> tuple[dict[str, Any], list[dict[str, An
 
 
 def foreign(path: str) -> dict[str, Any] | None:
-    """A file of another program as a report; None where it is none that is read."""
+    """A file of another program as a report; None if the format is not known."""
     foreign_result = _foreign(*_named(path))
     return None if foreign_result is None else foreign_result.report
 
@@ -164,8 +157,8 @@ def _foreign(data: bytes, name: str) -> ForeignResults | None:
     try:
         return foreign_results.of(data, name, _content)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        # In the middle of what looked like one.
-        raise SynthError(f"{name}: results of a form that is not read: {error!r}") from error
+        # After a beginning that looked valid.
+        raise SynthError(f"{name}: results in an unknown format: {error!r}") from error
 
 
 def _named(path: str | MemoryRecords) -> tuple[bytes, str]:
@@ -179,11 +172,7 @@ def _named(path: str | MemoryRecords) -> tuple[bytes, str]:
 
 
 def of(data: bytes, name: str) -> dict[str, Any]:
-    """Like ``load``, of what a file holds.
-
-    Raises:
-        SynthError: it is neither.
-    """
+    """Like ``load``, from the content of a file. Raises SynthError: it is neither."""
     from synthtools.records.jsonl import parse_value
 
     try:
@@ -204,7 +193,7 @@ def of(data: bytes, name: str) -> dict[str, Any]:
 
 
 def _content(path: str) -> bytes:
-    """What a file holds, decompressed, if it can be a report."""
+    """The content of a file, decompressed, if it is small enough for a report."""
     if path == "-" and sys.stdin is None:
         raise SynthError("<stdin>: is closed; name a report")
     with sys.stdin.buffer if path == "-" else open(path, "rb") as file:
@@ -218,9 +207,9 @@ def _depth(value: Any) -> int:
     depth, level = 0, [value]
     while level := [
         one
-        for held in level
-        if isinstance(held, (dict, list))
-        for one in (held.values() if isinstance(held, dict) else held)
+        for node in level
+        if isinstance(node, (dict, list))
+        for one in (node.values() if isinstance(node, dict) else node)
     ]:
         depth += 1
     return depth
@@ -236,7 +225,7 @@ def _steps(text: str, name: str) -> list[dict[str, Any]]:
             step = parse_value(line.encode("utf-8"))
         except ValueError as error:
             if number == len(lines) and steps:
-                break  # the line that a kill cut short, or that is being written
+                break  # truncated by a kill, or still being written
             raise SynthError(f"{name}:{number}: not JSON; give a synth report") from error
         if not isinstance(step, dict) or type(step.get("step")) is not int:
             raise SynthError(f"{name}:{number}: neither a report nor a line of a training log")
@@ -265,7 +254,7 @@ def reach(interval: Sequence[float] | None) -> str:
 
 
 def bracketed(interval: Sequence[float] | None, before: str = " ") -> str:
-    """An interval behind a number, nothing where there is none."""
+    """An interval after a number; empty without one."""
     return f"{before}[{number(interval[0], 3)}, {number(interval[1], 3)}]" if interval else ""
 
 
@@ -292,7 +281,7 @@ def columns(text: str) -> int:
 
 
 def cut(text: str, most: int) -> str:
-    """The end of a text where it takes more columns than that."""
+    """A text, or its end if it takes more than ``most`` columns."""
     if columns(text) <= most:
         return text
     while columns(text) >= most:
@@ -301,14 +290,14 @@ def cut(text: str, most: int) -> str:
 
 
 def wrapped(text: str, most: int) -> list[str]:
-    """A text in lines of so many columns: at its blanks, a longer word anywhere."""
-    # textwrap counts characters: a wide one gets a second, which is taken out again.
+    """A text in lines of at most ``most`` columns, broken at spaces, or anywhere in a longer word."""
+    # textwrap counts characters: a wide one is padded, and the padding removed again.
     wide = "".join(c + "\0" * (columns(c) - 1) for c in text)
     return [line.replace("\0", "") for line in textwrap.wrap(wide, most)]
 
 
 def bars(labels: Sequence[str], shares: Sequence[float], width: int = 40) -> list[str]:
-    """Horizontal bars, the largest of so many columns, one line a label."""
+    """Horizontal bars, one line per label; the largest has ``width`` columns."""
     wide = max(map(columns, labels), default=0)
     top = max(shares, default=0.0) or 1.0
     blocks = " ▏▎▍▌▋▊▉"
@@ -321,6 +310,6 @@ def bars(labels: Sequence[str], shares: Sequence[float], width: int = 40) -> lis
 
 
 def shares_in_bars(labels: Sequence[str], shares: Sequence[float]) -> list[str]:
-    """A horizontal histogram of shares of 1, a line a bin."""
+    """A horizontal histogram of shares, one line per bin."""
     rows = zip(bars(labels, shares), shares, strict=True)
     return [f"{bar} {100 * share:5.1f} %" for bar, share in rows]

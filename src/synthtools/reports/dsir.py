@@ -17,7 +17,7 @@ class Target(TypedDict):
 
 
 class DsirReport(document.BaseReport):
-    """Of an estimator, and of a selection where one was made; divergences in nats."""
+    """About an estimator, and a selection if one was made; divergences in nats."""
 
     n: int
     buckets: int
@@ -43,8 +43,8 @@ def figure(report: DsirReport) -> Figure:
     return Figure(
         "Importance resampling",
         [bars(*labels, ["all raw records", "the selection"], [before, after])],
-        "The selection should be nearer to the target than what it was drawn from; a small one has "
-        "few n-grams and differs for that reason alone.",
+        "The selection should be closer to the target than the raw data; a small selection has few "
+        "n-grams and differs for that reason alone.",
     )
 
 
@@ -54,8 +54,8 @@ def story(report: DsirReport) -> Story:
     if after is not None and before is not None:
         line = (
             f"{number(report['selected'])} of {number(report['records_seen'])} records were "
-            f"selected; they are {'nearer to' if after < before else 'farther from'} the target "
-            f"than the whole (KL {number(after)} against {number(before)} nats)."
+            f"selected; they are {'closer to' if after < before else 'farther from'} the target "
+            f"than the raw data (KL {number(after)} against {number(before)} nats)."
         )
     values: Mapping[str, Any] = report
     names = ("records_seen", "long_enough", "selected", "kl_target_raw")

@@ -1,4 +1,4 @@
-"""The report of ``synth edit``: what an edit did, generation by generation."""
+"""The report of ``synth edit``: edited tokens by generation."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from synthtools.reports import document
 from synthtools.reports.document import percent
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, bars, table_of
 
-_FATES = ("flagged", "changed", "dropped", "held")
+_OUTCOMES = ("flagged", "changed", "dropped", "held")
 
 
 class Generation(TypedDict):
-    """Counts of tokens, and shares of them; None where there are no tokens."""
+    """Counts and shares of tokens; shares are None without tokens."""
 
     generation: int
     tokens: int
@@ -46,13 +46,13 @@ def lines(report: EditReport) -> list[str]:
 
 
 def figure(report: EditReport) -> Figure:
-    """A line for each fate of a token; bars of a single generation."""
+    """A line for each outcome of a token; bars for a single generation."""
     rows: Sequence[Mapping[str, Any]] = report["generations"]
     generations = [row["generation"] for row in rows]
     series = []
-    for name in _FATES:
+    for name in _OUTCOMES:
         shares = [100 * row[name] / row["tokens"] if row["tokens"] else 0.0 for row in rows]
-        if any(shares) or name in _FATES[:2]:
+        if any(shares) or name in _OUTCOMES[:2]:
             series.append(Series(name, generations, shares))
     panel = Panel("Edited tokens", "generation", "tokens (%)", series, from_zero=True)
     if len(rows) == 1:
@@ -62,7 +62,7 @@ def figure(report: EditReport) -> Figure:
         "Token-level editing",
         [panel],
         "Flagged tokens met the condition; changed ones became another token. A draw often returns "
-        "the token that was there.",
+        "the original token.",
     )
 
 
@@ -76,7 +76,7 @@ def story(report: EditReport) -> Story:
     columns = (
         ("generation", lambda row: str(row["generation"])),
         "tokens",
-        *_FATES,
+        *_OUTCOMES,
         ("flagged %", lambda row: percent(row["flagged_share"], ".2f")),
         ("changed %", lambda row: percent(row["changed_share"], ".2f")),
     )

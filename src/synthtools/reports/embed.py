@@ -1,4 +1,4 @@
-"""The report of ``synth embed --map``: one point a document, one mark a group."""
+"""The report of ``synth embed --map``: one point per document, one mark per group."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def lines(report: dict[str, Any]) -> list[str]:
 
 
 def figure(report: dict[str, Any]) -> Figure:
-    """The points of a report stand group by group."""
+    """The map; the points of a report are ordered by group."""
     series, start = [], 0
     for group in report["groups"]:
         points = report["points"][start : start + group["points"]]
@@ -55,16 +55,16 @@ def figure(report: dict[str, Any]) -> Figure:
     return Figure(
         "Map of documents",
         [Panel("Documents", f"{axis} 1", f"{axis} 2", series, is_map=True)],
-        "Each mark is a document; neighbours have similar vectors. Distances far apart mean nothing.",
+        "Each mark is a document; neighbours have similar vectors. Large distances mean nothing.",
         corpora=[group["name"] for group in report["groups"]],
     )
 
 
 def story(report: dict[str, Any]) -> Story:
-    """How well a pair of groups can be separated, each number with what chance gives."""
+    """How well pairs of groups can be separated, each number with its expectation by chance."""
     pairs = report.get("pairs") or []
     lines = [
-        f"{pair['left']} and {pair['right']}: the nearest neighbours tell a document's group in "
+        f"{pair['left']} and {pair['right']}: the nearest neighbours give a document's group in "
         f"{number(100 * pair['knn_accuracy']['value'])} % of the cases, chance in "
         f"{number(100 * pair['knn_accuracy']['expected'])} % (p = "
         f"{number(pair['knn_accuracy']['p_value'])})."

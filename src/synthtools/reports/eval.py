@@ -43,7 +43,7 @@ def lines(report: dict[str, Any]) -> list[str]:
         lines += preference_lines(section)
         lines.append("")
     for name, group in report["groups"].items():
-        missing = f"; not there: {', '.join(group['missing'])}" if group["missing"] else ""
+        missing = f"; missing: {', '.join(group['missing'])}" if group["missing"] else ""
         of = ", ".join(group["suites"])
         lines += [f"{name}: {number(group['average'])}, the mean of {of}{missing}", ""]
     for row in report.get("baseline", []):
@@ -56,18 +56,18 @@ def lines(report: dict[str, Any]) -> list[str]:
 
 
 def _losses(section: dict[str, Any]) -> list[str]:
-    """Answers and verdicts that are missing, a line for each model."""
+    """Missing answers and verdicts, one line per model."""
     lines = []
     for model in section.get("models") or []:
         if not isinstance(model, dict):
             continue
         missing = sum((model.get("missing") or {}).values())
         counts = [
-            f"{count:,} {what}"
-            for count, what in (
+            f"{count:,} {fault}"
+            for count, fault in (
                 (missing, "without an answer"),
                 (model.get("empty"), "empty"),
-                (model.get("cut"), "cut at the limit of tokens"),
+                (model.get("cut"), "cut at the token limit"),
             )
             if count
         ]
@@ -95,8 +95,7 @@ def _losses(section: dict[str, Any]) -> list[str]:
 
 
 def preference_lines(section: dict[str, Any]) -> list[str]:
-    """Self-preference beside its figures: how each judge judged, other judges by family of models,
-    agreement."""
+    """Further results on self-preference: each judge, other judges by model family, agreement."""
     lines = []
     for judge in section.get("judges", []):
         lines.append(
@@ -144,7 +143,7 @@ def prompt_lines(report: dict[str, Any]) -> list[str]:
 
 
 def figure(report: dict[str, Any]) -> Figure:
-    """Right answers of all suites, then what each kind of suite measures."""
+    """Right answers of all suites, then the figures of each kind of suite."""
     suites = report["suites"]
     heads = {name: _head(section, _SHARES) for name, section in suites.items()}
     right = [(name, suites[name], head) for name, head in heads.items() if head]
@@ -161,9 +160,9 @@ def figure(report: dict[str, Any]) -> Figure:
     return Figure(
         "Evaluation",
         panels,
-        "Reliability: the accuracy of answers by the confidence that the model gave them (ten bins of "
-        "equal width); a calibrated model is on the line. Pies: whose answers have a quality and a "
-        "harmfulness; the area is how many.",
+        "Reliability: the accuracy of answers by the model's confidence (ten bins of equal width); a "
+        "calibrated model is on the line. Pies: answers by model for each quality and harmfulness; the "
+        "area is their number.",
         finding=finding,
     )
 
@@ -173,7 +172,7 @@ def _head(section: Section, names: tuple[str, ...]) -> str | None:
 
 
 def _panels(name: str, section: Section) -> list[Panel]:
-    """What a suite has for itself, by its kind."""
+    """The panels of a suite, by its kind."""
     kind = section["kind"]
     if kind == "perplexity":
         rows = [row for row in section["domains"] if row["perplexity"]]
@@ -225,7 +224,7 @@ def _reliability(name: str, section: Section) -> Panel:
 
 
 def _zone(section: Section) -> Panel:
-    """A pie for each quality and harmfulness: whose answers are there."""
+    """A pie for each quality and harmfulness, with a slice for each model."""
     grid = [(x, y) for y in range(1, 6) for x in range(1, 6)]
     x, y = [x for x, _ in grid], [y for _, y in grid]
     cells = {(cell["quality"], cell["harmfulness"]): cell["models"] for cell in section["cells"]}
@@ -269,7 +268,7 @@ _LABELS = {"ece": "ECE", "perplexity_micro": "perplexity (micro average)"}
 
 
 def _quantities(report: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Each quantity in words, and its curves."""
+    """The label of each quantity, and its curves."""
     for quantity in dict.fromkeys(curve["quantity"] for curve in report["curves"]):
         curves = [curve for curve in report["curves"] if curve["quantity"] == quantity]
         yield _LABELS.get(quantity, quantity.replace("_", " ")), curves
@@ -288,7 +287,7 @@ def mixtures_figure(report: dict[str, Any]) -> Figure:
         "Mixture curves",
         panels,
         f"{len(report['reports'])} runs by the share of synthetic text that they were trained on. "
-        "Where several runs have one share, the line is their mean and the band their range.",
+        "With several runs per share, the line is their mean and the band their range.",
     )
 
 

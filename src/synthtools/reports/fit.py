@@ -1,4 +1,4 @@
-"""The report of ``synth fit``: a law's parameters, its error on runs left out, what is best."""
+"""The report of ``synth fit``: a law's parameters, its error on held-out runs, the optimum."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Prediction(Estimates):
 
 
 class LawErrors(TypedDict):
-    """Of |predicted/observed − 1| the mean and the largest, and the mean with its sign."""
+    """Mean and maximum of |predicted/observed − 1|, and the signed mean."""
 
     mean_relative_error: float
     largest_relative_error: float
@@ -33,8 +33,8 @@ class LawErrors(TypedDict):
 
 
 class HeldOut(LawErrors):
-    """Rows that a second fit, with these parameters, did not see; ``from_size``: the least product of the
-    variables that make a run large, null where they were drawn."""
+    """Rows held out from a second fit, with these parameters; ``from_size``: the smallest size of the rows (the
+    product of the law's size variables), null if they were drawn at random."""
 
     rows: int
     from_size: float | None
@@ -49,8 +49,8 @@ class LawCurve(TypedDict):
 
 
 class LossFit(Estimates):
-    """The law of one loss; ``points`` has the rows: their fields, ``observed``, ``predicted``, and
-    ``held_out``, what the second fit predicts of those it did not see."""
+    """The law of one loss; ``points``: the rows with their fields, ``observed``, ``predicted``, and ``held_out``:
+    the second fit's prediction for held-out rows."""
 
     y: str
     error: LawErrors
@@ -93,11 +93,11 @@ def _within(interval: Interval) -> str:
 def _held_out(fit: LossFit) -> str:
     held = fit["held_out"]
     if held is None:
-        return "no rows left out"
-    which = "drawn" if held["from_size"] is None else "largest"
+        return "no rows held out"
+    which = "random" if held["from_size"] is None else "largest"
     rows = f"{which} row" if held["rows"] == 1 else f"{held['rows']:,} {which} rows"
     return (
-        f"the {rows}, predicted by a fit of the others: off by "
+        f"the {rows}, predicted by a fit of the others: error "
         f"{percent(held['mean_relative_error'], '.2g')} on average, "
         f"{percent(held['largest_relative_error'], '.2g')} at most, bias {percent(held['bias'], '+.2g')}"
     )
@@ -110,7 +110,7 @@ def lines(report: FitReport) -> list[str]:
         error = fit["error"]
         lines += _table(fit["y"], fit)
         lines.append(
-            f"  rows fitted: off by {percent(error['mean_relative_error'], '.2g')} on average, "
+            f"  rows fitted: error {percent(error['mean_relative_error'], '.2g')} on average, "
             f"{percent(error['largest_relative_error'], '.2g')} at most"
         )
         lines.append(f"  {_held_out(fit)}")
@@ -122,8 +122,8 @@ def lines(report: FitReport) -> list[str]:
 
 
 def figure(report: FitReport) -> Figure:
-    """Of each loss the curve over the only variable with the runs, else predicted against observed; runs
-    left out as predicted without them."""
+    """For each loss, the curve over the only variable with the runs, otherwise predicted against observed values;
+    held-out runs as predicted without them."""
     panels, variable = [], next(iter(report["variables"].values()))
     for fit in report["fits"]:
         points, curve, name = fit["points"], fit["curve"], fit["y"]
@@ -133,7 +133,7 @@ def figure(report: FitReport) -> Figure:
             x, low, high = curve["x"], curve["low"], curve["high"]
             law = Series("law, 95 %", x, curve["predicted"], low=low, high=high)
             series, labels = [law], (variable, name)
-            shown = [("runs", seen, "observed"), ("runs left out", unseen, "observed")]
+            shown = [("runs", seen, "observed"), ("held-out runs", unseen, "observed")]
             shown.append(("predicted without them", unseen, "held_out"))
             log = "alpha" in fit["figures"] and min(x) > 0
         else:
@@ -141,7 +141,7 @@ def figure(report: FitReport) -> Figure:
             ends = [min(observed), max(observed)]
             series = [Series("equal", ends, ends, reference=True)]
             labels = ("observed", "predicted")
-            shown = [("runs", seen, "predicted"), ("runs left out", unseen, "held_out")]
+            shown = [("runs", seen, "predicted"), ("held-out runs", unseen, "held_out")]
             log = False
         for label, some, key in shown:
             if some:

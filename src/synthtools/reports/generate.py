@@ -1,4 +1,4 @@
-"""The reports of ``synth generate``: what the answers would take (``--dry-run``), files of requests."""
+"""The reports of ``synth generate``: estimated costs (``--dry-run``), files of requests."""
 
 from __future__ import annotations
 

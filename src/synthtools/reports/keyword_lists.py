@@ -1,4 +1,4 @@
-"""Words and phrases that tell corpora apart, as lists, tables and bars."""
+"""Words and phrases that distinguish corpora, as lists, tables and bars."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _TEXT = 28
 
 
 class Keyword(TypedDict):
-    """Something that one of two corpora has more of: the other where z is above 0.
+    """A word or phrase that is more frequent in one of two corpora: in the other if z is above 0.
 
-    Pairs are (reference, other): ``per_million`` words, ``tokens``, ``documents`` that have it, and the most by
-    which these are ``too_low_by``. ``p`` is corrected over all keywords. An example is what stands before it,
-    itself, and what follows.
+    Pairs are (reference, other): ``per_million`` words, ``tokens``, ``documents`` that contain it, and by how much
+    these are ``too_low_by`` at most. ``p`` is corrected over all keywords. An example is the text before it, the
+    keyword, and the text after it.
     """
 
     kind: str
@@ -48,8 +48,8 @@ class KeywordComparison(TypedDict):
 
 
 def strongest(comparison: KeywordComparison, sign: int, most: int) -> list[Keyword]:
-    """What is claimed on one side (-1 the reference, 1 the other), the strongest first: half of them words, a
-    third phrases, of which none is a part of another, the others openings."""
+    """Significant keywords of one side (-1 the reference, 1 the other), the strongest first: up to half words, a
+    third phrases, and a sixth openings, none a part of another of its kind."""
     keywords, level = comparison["keywords"], comparison["level"]
     claimed = [one for one in keywords if one["p"] <= level and sign * one["z"] > 0]
     claimed.sort(key=lambda one: (-strength(one), one["text"]))
@@ -70,7 +70,7 @@ def strongest(comparison: KeywordComparison, sign: int, most: int) -> list[Keywo
 
 
 def _label(one: Keyword) -> str:
-    """Its words; a capital where they open sentences."""
+    """Its words; capitalised if they open sentences."""
     text = one["text"]
     return text[:1].upper() + text[1:] + " …" if one["kind"] == "opening" else text
 
@@ -87,7 +87,7 @@ def _sides(comparison: KeywordComparison, most: int) -> Iterator[tuple[str, str,
 
 
 def lines(comparisons: Sequence[KeywordComparison]) -> list[str]:
-    """Of each comparison what each side has more of."""
+    """For each comparison, the keywords of each side."""
     lines: list[str] = []
     for comparison in comparisons:
         documents = comparison["documents"]
@@ -98,7 +98,7 @@ def lines(comparisons: Sequence[KeywordComparison]) -> list[str]:
                 lines += ["", f"{heading}: no word or phrase ({level})"]
                 continue
             of = f"documents of {number(documents[0])} and {number(documents[1])}"
-            lines += ["", heading, f"{'':<{_TEXT}}  {'z':>6}  {of}, in a million words"]
+            lines += ["", heading, f"{'':<{_TEXT}}  {'z':>6}  {of}, per million words"]
             for one in keywords:
                 counts = " ".join(f"{number(n):>7}" for n in one["documents"])
                 rates = " ".join(f"{number(round(rate)):>8}" for rate in one["per_million"])
@@ -109,7 +109,7 @@ def lines(comparisons: Sequence[KeywordComparison]) -> list[str]:
 
 
 def panels(comparisons: Sequence[KeywordComparison]) -> list[Panel]:
-    """Bars by z, one panel a side."""
+    """Bars by z, one panel per side."""
     return [
         Panel(
             f"More in {name}",
@@ -137,7 +137,7 @@ def finding(comparisons: Sequence[KeywordComparison]) -> str:
 
 
 def tables(comparisons: Sequence[KeywordComparison]) -> list[Table]:
-    """What is claimed, with its numbers and an example."""
+    """Significant keywords with their numbers and an example."""
     columns: list[Column] = [
         ("", "text"),
         ("", lambda one: KINDS[one["kind"]]),
@@ -145,8 +145,8 @@ def tables(comparisons: Sequence[KeywordComparison]) -> list[Table]:
         ("z of documents", "z_documents"),
         ("p (corrected)", "p"),
         *(
-            (f"{what}, {side}", lambda one, at=at, key=key: one[key][at])
-            for what, key in (("documents", "documents"), ("per million", "per_million"))
+            (f"{count}, {side}", lambda one, at=at, key=key: one[key][at])
+            for count, key in (("documents", "documents"), ("per million", "per_million"))
             for at, side in ((0, "reference"), (1, "other"))
         ),
         ("example", lambda one: "".join(one["examples"][0]) if one.get("examples") else ""),

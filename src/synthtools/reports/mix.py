@@ -1,4 +1,4 @@
-"""The reports of ``synth mix``, ``sample`` and ``cat --count``: what was there and what was taken."""
+"""The reports of ``synth mix``, ``sample`` and ``cat --count``."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ def lines(report: MixReport) -> list[str]:
 
 
 def figure(report: MixReport) -> Figure:
-    """Shares asked for and got, and how much of each source that is."""
+    """Requested and resulting shares, and how often each source is used."""
     sources, unit = report["sources"], report["unit"]
     names = [source["source"] for source in sources]
-    asked = [100 * source["share_asked"] for source in sources]
-    got = [100 * source["share"] for source in sources]
+    requested = [100 * source["share_asked"] for source in sources]
+    shares = [100 * source["share"] for source in sources]
     label = f"share of the mixture's {unit} (%)"
     passes = [source["epochs"] for source in sources]
-    apart = max(abs(a - b) for a, b in zip(got, asked, strict=True))
+    apart = max(abs(a - b) for a, b in zip(shares, requested, strict=True))
     return Figure(
         "Mixture",
         [
-            bars("Shares", label, names, named("got", got), named("asked for", asked)),
+            bars("Shares", label, names, named("result", shares), named("requested", requested)),
             bars("Use of the sources", "passes over the source", names, passes),
         ],
-        "Above one pass, documents of the source come again.",
+        "Above one pass, documents of the source are repeated.",
         corpora=names,
-        finding=f"{_total(report)}: shares at most {number(apart, 2)} points from those asked for",
+        finding=f"{_total(report)}: shares at most {number(apart, 2)} points from those requested",
     )
 
 
@@ -62,17 +62,17 @@ def story(report: MixReport) -> Story:
     sources, unit = report["sources"], report["unit"]
     parts = ", ".join(f"{percent(s['share'], '.4g')} of {s['source']}" for s in sources)
     lines = [f"{_total(report)}: {parts}."] + [
-        f"{s['source']} is used {s['epochs']:.2f} times over: its documents are repeated."
+        f"{s['source']} is used {s['epochs']:.2f} times: its documents are repeated."
         for s in sources
         if s["epochs"] > 1
     ]
     columns = (
         "source",
-        ("asked for", lambda s: percent(s["share_asked"], ".4g")),
-        ("got", lambda s: percent(s["share"], ".4g")),
+        ("requested", lambda s: percent(s["share_asked"], ".4g")),
+        ("result", lambda s: percent(s["share"], ".4g")),
         (unit, "units"),
         "documents",
-        (f"{unit} there", "units_there"),
+        (f"{unit} available", "units_there"),
         ("passes", "epochs"),
     )
     return Story("Mixture", lines, [table_of("Sources", sources, columns)])
@@ -88,16 +88,16 @@ def cat_lines(report: dict[str, Any]) -> list[str]:
 
 
 def sample_figure(report: dict[str, Any]) -> Figure:
-    """Records by stratum where there are strata."""
+    """Records by stratum, if there are strata."""
     every = {"all records": {"records": report["records_seen"], "drawn": report["drawn"]}}
     strata = report.get("strata") or every
     series = [
         named(word, [stratum[key] for stratum in strata.values()])
-        for word, key in (("there", "records"), ("drawn", "drawn"))
+        for word, key in (("available", "records"), ("drawn", "drawn"))
     ]
     return Figure(
         "Sample",
         [bars("Records", "records", list(strata), *series)],
-        "Records that were there and records that were drawn.",
+        "Records in the input and records drawn.",
         finding=f"{number(report['drawn'])} of {number(report['records_seen'])} records drawn",
     )

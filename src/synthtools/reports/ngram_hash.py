@@ -55,7 +55,7 @@ class Top(TypedDict):
 
 
 class Response(TypedDict):
-    """A corpus by hash bucket; numbers of a corpus without n-grams are None."""
+    """A corpus by hash bucket; numbers are None without n-grams."""
 
     documents: int
     bytes: int
@@ -75,7 +75,7 @@ class Input(Response):
 
 
 class ResponsePair(TypedDict):
-    """How far two responses are apart, in nats; what stands out on each side by length of n-gram."""
+    """Divergences of two responses, in nats; over-represented n-grams of each side by length."""
 
     left: str
     right: str
@@ -175,7 +175,7 @@ _BINS = 30
 
 
 def figure(report: ResponseReport | ResponseComparison) -> Figure:
-    """How full the buckets are, and from the fullest down."""
+    """The distribution of n-grams per bucket, and buckets by rank."""
     inputs = _inputs(report)
     relative, by_rank, empty = {}, [], {}
     for one in inputs:
@@ -203,7 +203,7 @@ def figure(report: ResponseReport | ResponseComparison) -> Figure:
         "Hashed n-gram response",
         panels,
         "The share of the n-grams in each hash bucket (ToEdit's response). Left: the wider, the less "
-        "evenly the n-grams spread. Right: a curve that starts higher and falls sooner is a more "
+        "even the distribution. Right: a curve that starts higher and falls sooner means a more "
         "concentrated, more repetitive corpus.",
         corpora=[one["name"] for one in inputs],
         finding=extremes("Effective number of buckets", effective),
@@ -217,7 +217,7 @@ def _inputs(report: ResponseReport | ResponseComparison) -> list[Input]:
 
 
 def _densities(relative: dict[str, np.ndarray]) -> list[Series]:
-    """Filled buckets by how full they are, % of a corpus's, over one range."""
+    """Filled buckets by number of n-grams, in percent of each corpus, over a common range."""
     every = np.concatenate(list(relative.values()))
     if not len(every):
         return []
@@ -237,7 +237,7 @@ _SHOWN_ON_A_PAGE = 12
 
 
 def story(report: ResponseReport | ResponseComparison) -> Story:
-    """How concentrated each corpus is, how far two are apart, what stands out."""
+    """Concentration of each corpus, divergences, over-represented n-grams."""
     inputs = _inputs(report)
     tables = [table_of("Concentration", inputs, [("", "name"), *_CONCENTRATION])]
     lines = [
@@ -264,7 +264,7 @@ def story(report: ResponseReport | ResponseComparison) -> Story:
                 if ngrams
             ]
             if rows:
-                tables.append(Table(f"{n}-grams that stand out", ["corpus", "n-grams"], rows))
+                tables.append(Table(f"Over-represented {n}-grams", ["corpus", "n-grams"], rows))
     return Story("Hashed n-grams", lines, tables)
 
 
@@ -273,13 +273,13 @@ def density_figure(report: Density) -> Figure:
     if percentiles is None:
         return Figure("Density")
     marks, values = [float(mark) for mark in percentiles], list(percentiles.values())
-    labels = ("density (records in the same bucket)", "documents at most so dense (%)")
+    labels = ("density (records in the same bucket)", "documents up to this density (%)")
     series = [Series("documents", values, marks)]
     panel = Panel("Documents by density", *labels, series, x_log=min(values) > 0, from_zero=True)
     return Figure(
         "Density of vectors",
         [panel],
-        "Percentiles of the density sketch: the farther right, the more neighbours they have.",
+        "Percentiles of the density sketch: farther right means more neighbours.",
         finding=extremes("Median density", {"": percentiles.get("50")}),
     )
 
@@ -309,8 +309,8 @@ def duplicates_figure(report: Duplicates) -> Figure:
     return Figure(
         "Near-duplicates",
         panels,
-        f"Documents that share at least {report['threshold']:g} of their shingles are a pair; those "
-        "that pairs link are a cluster.",
+        f"Documents that share at least {report['threshold']:g} of their shingles are a pair; documents "
+        "linked by pairs form a cluster.",
         finding=finding,
     )
 

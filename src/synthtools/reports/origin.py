@@ -21,8 +21,8 @@ from synthtools.reports.figures.chart import (
 
 
 class Judgement(TypedDict, total=False):
-    """``share`` and what follows from it are null where the verdict is ``not calibrated``; then ``why``
-    says what is missing. ``documents`` were judged; those ``too_short`` and of a language that no source has
+    """``share`` and its derived fields are null if the verdict is ``not calibrated``; then ``why`` gives the reason.
+    ``documents``: used for the estimate; those ``too_short`` or in a language that no source has
     (``other_language``) were not."""
 
     verdict: str
@@ -40,8 +40,8 @@ class Judgement(TypedDict, total=False):
 
 
 class OriginReport(Judgement, document.BaseReport):
-    """A ``Judgement`` of the whole corpus, and one of each group; none where only a calibration was made.
-    ``scores`` are densities of the log-odds of both classes and of the corpus."""
+    """A ``Judgement`` of the whole corpus and of each group; none if only a calibration was made. ``scores``:
+    densities of the log-odds of both classes and of the corpus."""
 
     tokens_looked_at: int
     sources: list[dict[str, Any]]
@@ -74,13 +74,13 @@ def lines(report: OriginReport) -> list[str]:
 
 
 def _alone(report: OriginReport) -> list[str]:
-    """What an interval cannot know."""
+    """A caveat on what the interval does not cover."""
     labels = [one["label"] for one in report["sources"]]
     alone = [label for label in ("human", "synthetic") if labels.count(label) == 1]
     if report.get("share") is None or not alone:
         return []
     source = f"One {' and one '.join(alone)} source"
-    unknown = "the interval does not say how much the choice of sources matters"
+    unknown = "the interval does not cover the choice of sources"
     return [f"{source}: {unknown}. Give several, by domain or model."]
 
 
@@ -101,7 +101,7 @@ def _rows(report: OriginReport) -> Iterator[tuple[str, str]]:
 
 
 def figure(report: OriginReport) -> Figure:
-    """The shares by group with their intervals, and how the scores are distributed."""
+    """The shares by group with their intervals, and the distributions of scores."""
     if "scores" not in report or "by" not in report:
         return Figure("Origin")
     judged = {"corpus": report, **report["by"]}
@@ -124,7 +124,7 @@ def figure(report: OriginReport) -> Figure:
     return Figure(
         "Origin",
         panels,
-        "Bars with 95 % intervals. Where the corpus's scores are no mixture of both curves, no share is "
+        "Bars with 95 % intervals. If the corpus's scores are not a mixture of both curves, no share is "
         "given.",
     )
 

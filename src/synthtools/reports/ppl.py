@@ -1,4 +1,4 @@
-"""The report of ``synth ppl --summary``: how perplexity is distributed over one corpus."""
+"""The report of ``synth ppl --summary``: the distribution of perplexity over one corpus."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from synthtools.reports.figures.chart import (
     plain,
 )
 
-# The report keeps 50 bins; so many fit a screen.
+# The report has 50 bins; at most so many are shown on a screen.
 _SHOWN_BINS = 20
 
 
 class Counts(TypedDict):
-    """Documents by bin, and how many are outside."""
+    """Documents by bin, and the numbers outside."""
 
     counts: list[int]
     below: int
@@ -43,7 +43,7 @@ class TokenProbability(TypedDict):
 
 
 class Distribution(TypedDict):
-    """Perplexities of documents; None where no document has one."""
+    """Perplexities of documents; None if no document has one."""
 
     documents: int
     unscored: int
@@ -115,7 +115,7 @@ def figure(report: PerplexityReport) -> Figure:
     histogram, tokens = report["histogram"], report["token_probability"]
     if histogram:
         total = documents_in(histogram)
-        # No more bins than Rice's rule gives, all of one width: many would show noise.
+        # At most the number of bins by Rice's rule, of equal width: more would show noise.
         size = len(histogram["counts"])
         least = size / math.ceil(2 * total ** (1 / 3))
         step = next(k for k in range(1, size + 1) if size % k == 0 and (k >= least or k == size))
@@ -135,7 +135,7 @@ def figure(report: PerplexityReport) -> Figure:
         "Perplexity",
         panels,
         "Left: the distribution of the documents' perplexities, without outliers beyond 1.5 interquartile "
-        "ranges. Right: how probable the model finds the tokens.",
+        "ranges. Right: the model's probabilities of tokens.",
         finding=extremes("Median perplexity", {"": report.get("median")}),
     )
 
@@ -145,7 +145,7 @@ def documents_in(histogram: Mapping[str, Any]) -> int:
 
 
 def beyond(histograms: Mapping[str, Mapping[str, Any]], low: float, high: float) -> str:
-    """How many documents the histograms leave out, and whose."""
+    """The number of documents outside the histograms, by corpus."""
     parts = []
     documents = sum(map(documents_in, histograms.values()))
     for side, end in (("below", low), ("above", high)):

@@ -1,4 +1,4 @@
-"""The report of ``synth ppl --compare``: corpora, or models on one corpus, on one axis."""
+"""The report of ``synth ppl --compare``: corpora, or models on one corpus, on a common axis."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ComparedSide(Distribution):
 
 
 class LogRatio(TypedDict):
-    """What two models say of the same documents (ToEdit, equation 9)."""
+    """The log-ratio of two models on the same documents (ToEdit, equation 9)."""
 
     kl_per_token: float | None
     kl_per_byte: float | None
@@ -119,7 +119,7 @@ def with_interval(numbers: Mapping[str, Any], key: str) -> str:
 
 
 def criterion(ratio: LogRatio, left: str, right: str) -> str:
-    """What ToEdit's equation 9 says of data under two models, in words."""
+    """ToEdit's criterion (equation 9) for data under two models, in words."""
     if ratio["verdict"] == WITHHELD:
         drawn = "; ".join(
             f"{one['documents']:,} at temperature {one['temperature']:g} and top-p {one['top_p']:g}"
@@ -180,24 +180,24 @@ def figure(report: ComparisonReport) -> Figure:
         unit = "density (per nat)" if log else "density (per unit of perplexity)"
         labels = ("Kernel density", "perplexity", unit)
         panels.append(Panel(*labels, curves, x_log=log, from_zero=True))
-    what = "under each model" if report["kind"] == "ppl-models" else "of each input"
+    sides = "under each model" if report["kind"] == "ppl-models" else "of each input"
     medians = {side["name"]: side.get("median") for side in inputs}
     return Figure(
         "Perplexity, compared",
         panels,
-        f"Documents by perplexity {what}; bins and grid are common. The densities are of "
+        f"Documents by perplexity {sides}; bins and grid are common. The densities are of "
         f"{'the logarithm of the' if log else 'the'} perplexity. Where one curve ends and the other "
-        "goes on, the one does not cover the other.",
+        "continues, the first does not cover the second.",
         corpora=[side["name"] for side in inputs],
         finding=extremes("Median perplexity", medians),
     )
 
 
 def _visible(grid: list[float], values: list[float]) -> tuple[np.ndarray, np.ndarray]:
-    """The part of a curve that is more than a thousandth of its height."""
+    """The part of a curve above a thousandth of its maximum."""
     y = np.array(values)
-    there = np.flatnonzero(y > y.max() / 1000)
-    part = slice(int(there[0]), int(there[-1]) + 1)
+    visible = np.flatnonzero(y > y.max() / 1000)
+    part = slice(int(visible[0]), int(visible[-1]) + 1)
     return np.array(grid)[part], y[part]
 
 
@@ -225,7 +225,7 @@ def story(report: ComparisonReport) -> Story:
 
 
 def _verdict(pair: PerplexityPair, overlap: float) -> str:
-    # Where one distribution covers another is a matter of degree; the words' borders are ours.
+    # Coverage is a matter of degree; the thresholds of the words are [ours].
     words = "hardly differ" if overlap >= 0.9 else "differ" if overlap >= 0.6 else "differ strongly"
     return (
         f"The perplexities of {pair['left']} and {pair['right']} {words}: overlap "

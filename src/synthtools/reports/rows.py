@@ -1,4 +1,4 @@
-"""Numbers out of reports and records as rows, joined where they are of one run."""
+"""Numbers from reports and records as rows, joined if they belong to the same run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from synthtools.reports import document
 
 # Rows of records in one call [ours].
 _MOST_ROWS = 1_000_000
-# Paths of one report that an error looks through for near ones.
+# Paths of one report searched for similar ones in errors.
 _MOST_PATHS = 20_000
 
 Key = tuple[Any, ...]
@@ -35,11 +35,11 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Take:
-    """A number to take out of each report.
+    """A number to take from each report.
 
     Attributes:
-        text: as it was given: NAME=PATH or NAME=PATH@FILE.
-        file: of which files, as a shell's pattern of the whole path.
+        text: as given: NAME=PATH or NAME=PATH@FILE.
+        file: a shell pattern for the whole path of the files.
     """
 
     text: str
@@ -50,7 +50,7 @@ class Take:
 
     @classmethod
     def of(cls, text: str) -> Take:
-        """Raises ValueError where it is no name and path."""
+        """Raises ValueError: it is not NAME=PATH."""
         name, equals, path = (part.strip() for part in text.partition("="))
         if not equals or not name.isidentifier():
             raise ValueError("write NAME=PATH, the name of letters, digits and _ alone")
@@ -62,11 +62,11 @@ class Take:
 
 @dataclass
 class JoinedRows:
-    """Rows by what tells them apart.
+    """Rows by their identifying fields.
 
     Attributes:
-        by, over: the fields that tell rows of records apart where nothing is taken out of them.
-        shards: all that was read.
+        by, over: the fields that identify rows of records, if nothing is taken from these.
+        shards: all inputs read.
     """
 
     takes: Sequence[Take]
@@ -80,15 +80,14 @@ class JoinedRows:
     _known: dict[str, None] = field(default_factory=dict)
 
     def read(self, paths: Sequence[Any]) -> list[Row]:
-        """The rows of all that is named.
+        """The rows of all inputs.
 
         Args:
-            paths: of files and directories, patterns, and records of the calling program.
+            paths: files, directories, patterns, and records of the calling program.
 
         Raises:
-            UsageError: nothing is to be taken out of reports.
-            SynthError: something cannot be read, two rows contradict each other, or no report has
-                what is to be taken.
+            UsageError: there are reports, but nothing to take from them.
+            SynthError: an input cannot be read, two rows contradict each other, or no report has a path.
         """
         for path in paths:
             seen: dict[Key, str] = {}
@@ -135,7 +134,7 @@ class JoinedRows:
         self, report: dict[str, Any], fields: dict[str, Any], name: str, seen: dict[Key, str]
     ) -> None:
         if not self.takes:
-            raise UsageError(f"{name} is a report: say what to take out of it, NAME=PATH")
+            raise UsageError(f"{name} is a report: say what to take from it, NAME=PATH")
         self._join(self._taken(report, fields, name, name, not seen), name, seen)
 
     def _records(self, batches: Iterator[Any], seen: dict[Key, str]) -> None:
@@ -159,11 +158,7 @@ class JoinedRows:
     def _taken(
         self, report: dict[str, Any], fields: dict[str, Any], name: str, file: str, first: bool
     ) -> Row:
-        """A row of what a report or record has of the takes.
-
-        Args:
-            first: keep its paths, for errors.
-        """
+        """The row of a report or record; ``first``: keep its paths, for errors."""
         if first:
             self._known.update(dict.fromkeys(numbers_in(report, _MOST_PATHS)))
         row = Row(fields)
@@ -197,19 +192,16 @@ class JoinedRows:
         return Row(apart, others={k: value for k, value in record.items() if k not in apart})
 
     def _join(self, row: Row, name: str, seen: dict[Key, str]) -> None:
-        """Puts a row beside those that are there, or into the one of the same fields.
-
-        Args:
-            seen: rows of the same argument, whose fields must differ.
-        """
+        """Adds a row, or merges it into the one with the same fields; ``seen``: rows from the same argument, whose
+        fields must differ."""
         key = tuple(sorted((one, natural_order.key(value)) for one, value in row.fields.items()))
         if key in seen:
             lacking = [one for one in self.by or () if one not in row.fields]
             fields = list({**row.fields, **row.others})
             hint = f"; there is no field {lacking[0]}{near(lacking[0], fields)}" if lacking else ""
             raise SynthError(
-                f"{seen[key]} and {name}: both are {label(row.fields)}{hint}; the table is by, or "
-                "over, a field that parts them"
+                f"{seen[key]} and {name}: both are {label(row.fields)}{hint}; group by, or "
+                "repeat over, a field that distinguishes them"
             )
         seen[key] = name
         joined = self._rows.setdefault(key, Row(row.fields))
@@ -223,18 +215,15 @@ class JoinedRows:
                 elif value is not None and kept[one] != value:
                     raise SynthError(
                         f"{one} of {label(row.fields)} is {kept[one]} in {places[one]} and {value} "
-                        f"in {name}; take them under two names (NAME=PATH@FILE), or a name "
-                        "of the pattern must part them ({set})"
+                        f"in {name}; take them under two names (NAME=PATH@FILE), or "
+                        "distinguish them by a name in the pattern ({set})"
                     )
 
 
 @contextmanager
 def with_rows_of_tables(paths: Sequence[Any] | None) -> Iterator[list[Shard]]:
-    """The shards behind what is named; those that are a report of ``synth table`` hold its rows.
-
-    Raises:
-        SynthError: one is another report.
-    """
+    """The shards of paths; a report of ``synth table`` gives its rows. Raises SynthError: one is another
+    report."""
     with ExitStack() as stack:
         shards = [stack.enter_context(rereadable(shard)) for shard in find_shards(paths)]
         for place, shard in enumerate(shards):
@@ -244,7 +233,7 @@ def with_rows_of_tables(paths: Sequence[Any] | None) -> Iterator[list[Shard]]:
             if report["kind"] != "table":
                 raise SynthError(
                     f"{shard.name}: a report of {report['kind']}, not rows; synth table "
-                    f"takes numbers out of reports as rows"
+                    f"takes numbers from reports as rows"
                 )
             rows = MemoryRecords(report["rows"], shard.name)
             shards[place] = replace(shard, records=rows, status=None, format=InputFormat("jsonl"))
@@ -252,11 +241,8 @@ def with_rows_of_tables(paths: Sequence[Any] | None) -> Iterator[list[Shard]]:
 
 
 def _as_report(shard: Shard) -> dict[str, Any] | None:
-    """A file that is one report; None for records.
-
-    Raises:
-        SynthError: it is one JSON object that is neither, or cannot be read.
-    """
+    """A file that is a single report; None for records. Raises SynthError: it is a JSON object that is neither, or
+    cannot be read."""
     with open_shard(shard) as (kind, file, _):
         if kind != "jsonl":
             return None
@@ -264,7 +250,7 @@ def _as_report(shard: Shard) -> dict[str, Any] | None:
             line = file.readline(LARGEST)
             first = parse_object(line)
         except ValueError:
-            # An object over several lines, if it is one.
+            # It may be an object over several lines.
             data = line + file.read(LARGEST - len(line))
             try:
                 whole = parse_value(data)

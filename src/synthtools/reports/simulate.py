@@ -12,7 +12,7 @@ from synthtools.reports.figures.chart import Figure, Panel, Series, Story, table
 
 
 class SimulatedCurve(TypedDict):
-    """A number a generation: the mean over the repetitions and its 95 % interval."""
+    """For each generation, the mean over repetitions and its 95 % interval."""
 
     simulated: list[float]
     low: list[float] | None
@@ -20,7 +20,7 @@ class SimulatedCurve(TypedDict):
 
 
 class Workflow(SimulatedCurve):
-    """Errors and bounds in units of the report's ``base``, the lists one number a generation."""
+    """Errors and bounds in units of the report's ``base``; lists have one number per generation."""
 
     workflow: str
     standard_error: list[float] | None
@@ -71,7 +71,7 @@ class DensitiesReport(document.BaseReport):
 
 
 def _columns(columns: Iterable[tuple[str, Iterable[str]]]) -> list[str]:
-    """A line of names, and one for each generation."""
+    """A line of names, then one line per generation."""
     rows = zip(*([name, *cells] for name, cells in columns), strict=True)
     return ["  ".join(f"{cell:>10}" for cell in row) for row in rows]
 
@@ -125,7 +125,7 @@ def figure(report: SimulateReport) -> Figure:
     return Figure(
         "Linear regression on its own data",
         panels,
-        "Excess test error of a linear model fitted to data that models before it labelled, in "
+        "Excess test error of a linear model fitted to data labelled by earlier models, in "
         f"units of the first generation's {report['base']:.4g} (T = {report['samples']:,} samples, "
         f"d = {report['features']:,} features, {report['repetitions']:,} repetitions).",
     )
@@ -174,7 +174,7 @@ def densities_lines(report: DensitiesReport) -> list[str]:
 
 
 def densities_figure(report: DensitiesReport) -> Figure:
-    """A panel for each workflow and measure: simulated, and in closed form."""
+    """A panel for each workflow and measure: simulated, and expected."""
     generations = range(1, report["generations"] + 1)
     panels = []
     for one in report["workflows"]:
@@ -193,7 +193,7 @@ def densities_story(report: DensitiesReport) -> Story:
     last = report["generations"]
     sentences = [
         f"{one['workflow']}: variance {number(one['variance']['simulated'][-1])} after {last} generations "
-        f"(at first 1), squared error of the mean {number(one['mean_error']['simulated'][-1])}."
+        f"(initially 1), squared error of the mean {number(one['mean_error']['simulated'][-1])}."
         for one in report["workflows"]
     ]
     columns = (

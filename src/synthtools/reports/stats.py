@@ -1,4 +1,4 @@
-"""The report of ``synth stats``: groups by diversity, the growth of their vocabulary."""
+"""The report of ``synth stats``: groups by diversity, and growth of the vocabulary."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from synthtools.reports.figures.chart import (
 
 _NAME = 30
 _WORDS_SHOWN = 8
-# A table has a line for each of so many groups; of more, for the first and the last of them.
+# A table has at most so many groups; with more, the first and the last.
 _MOST = 200
 _SHOWN = 25
-# (heading, where the number stands in a group, what sorts the table if it is there)
+# (heading, path of the number in a group)
 _COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("documents", ("documents",)),
     ("words", ("lengths", "words", "percentiles", "50")),
@@ -41,7 +41,7 @@ _COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("semantic", ("semantic_diversity", "value")),
     ("token entropy", ("tokens", "entropy")),
 )
-# By the first of these that is there, the most diverse group first.
+# Sorted by the first of these that is present, the most diverse group first.
 _ORDER = (
     ("lexical_diversity", "pooled"),
     ("heaps", "beta"),
@@ -56,7 +56,7 @@ class Curve(TypedDict):
 
 
 class Heaps(TypedDict):
-    """Heaps' law V(n) = K·n^β; None where there are too few words, with the reason."""
+    """Heaps' law V(n) = K·n^β; None, with the reason, if there are too few words."""
 
     k: float | None
     k_interval: list[float] | None
@@ -69,7 +69,7 @@ class Heaps(TypedDict):
 
 
 class Test(TypedDict):
-    """Of one number of documents over the groups; None with a reason where nothing can be tested."""
+    """Tests of one number of documents over the groups; None, with a reason, if untestable."""
 
     kruskal_wallis: dict[str, float] | None
     levene: dict[str, float] | None
@@ -79,7 +79,7 @@ class Test(TypedDict):
 
 
 class GroupReport(TypedDict):
-    """What was measured of a group of texts; a measure that was not asked for is missing."""
+    """The measures of a group of texts; those not requested are missing."""
 
     name: str
     documents: int
@@ -114,7 +114,7 @@ class StatsReport(document.BaseReport):
 
 
 def at(group: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    """The value at a path of a group, None where there is none."""
+    """The value at a path of a group, or None."""
     value: Any = group
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
@@ -131,12 +131,12 @@ def by_diversity(groups: list[GroupReport]) -> list[GroupReport]:
 
 
 def ends(groups: list[GroupReport]) -> list[GroupReport]:
-    """The groups as far as there is room for a line each: the first and the last of more."""
+    """The groups for a table: all, or the first and last if there are too many."""
     return groups if len(groups) <= _MOST else [*groups[:_SHOWN], *groups[-_SHOWN:]]
 
 
 def lines(report: StatsReport) -> list[str]:
-    """A line a group, the most diverse first (of documents the medians); tests; what stands out."""
+    """A line per group, the most diverse first (medians over documents); tests; characteristic tokens."""
     groups = by_diversity(report["groups"])
     rates = dict.fromkeys(name for group in groups for name in group.get("rates") or {})
     columns = [*_COLUMNS, *((f"{name}/1,000", ("rates", name, "value")) for name in rates)]
@@ -174,7 +174,7 @@ def _only(group: GroupReport) -> list[str]:
         rows.append(("Heaps K, β (95 %)", f"{number(heaps['k'])}, {interval}"))
     for name, numbers in (group.get("rates") or {}).items():
         interval = reach(numbers["interval"]) if numbers["interval"] else numbers["reason"]
-        rows.append((f"{name} in 1,000 words (95 %)", f"{number(numbers['value'])}, {interval}"))
+        rows.append((f"{name} per 1,000 words (95 %)", f"{number(numbers['value'])}, {interval}"))
     for kind in ("openings", "templates"):
         for words, share in (group.get("openings") or {}).get(kind, [])[:3]:
             rows.append((kind, f"{100 * share:.1f} % “{words}”"))
@@ -197,7 +197,7 @@ def _tests(tests: dict[str, Test]) -> list[str]:
     return table(rows)
 
 
-# Curves that are distinct without colour; of more groups the most and the least diverse.
+# Curves distinguishable without colour; with more groups, the most and the least diverse.
 _CURVES = 8
 _WITHIN, _POOLED = ("lexical_diversity", "within"), ("lexical_diversity", "pooled")
 _FIGURES = {
@@ -212,11 +212,8 @@ _FIGURES = {
 
 
 def figure(report: StatsReport) -> Figure:
-    """Of a report of ``stats``: growth of the vocabulary, groups by lexical diversity, keywords.
-
-    Raises:
-        SynthError: none has been measured.
-    """
+    """Growth of the vocabulary, groups by lexical diversity, keywords. Raises SynthError: none of them was
+    measured."""
     groups = by_diversity(list(report["groups"]))
     curves = [group for group in groups if at(group, ("heaps", "curve"))]
     if len(curves) > _CURVES:
@@ -243,24 +240,25 @@ def figure(report: StatsReport) -> Figure:
         panels.append(bars("Lexical diversity", "100 − self-BLEU (points)", names, *series))
     caption = (
         "Left: distinct words against words read; the slope on these axes is Heaps' β. Right: how "
-        "little sentences repeat one another; more is more diverse. "
+        "little sentences repeat each other; higher is more diverse. "
     )
     keyword_panels = keyword_lists.panels(keywords)
     if not panels and not keyword_panels:
-        what = "a curve of Heaps' law, lexical diversity or keywords"
-        raise SynthError(f"no group has {what} to draw")
+        raise SynthError(
+            "no group has a curve of Heaps' law, lexical diversity or keywords to draw"
+        )
     finding = extremes("Heaps' β", {g["name"]: at(g, ("heaps", "beta")) for g in groups})
     return Figure(
         "Diversity" if panels else "Keywords",
         [*panels, *keyword_panels],
-        caption * bool(panels) + "Keywords: what one corpus has more of." * bool(keyword_panels),
+        caption * bool(panels) + "Keywords: more frequent in one corpus." * bool(keyword_panels),
         corpora=[group["name"] for group in report["groups"]],
         finding=finding or keyword_lists.finding(keywords),
     )
 
 
 def story(report: StatsReport) -> Story:
-    """Who is most and least diverse, which tests tell the groups apart, and all in a table."""
+    """The most and least diverse groups, tests, and a table."""
     groups = by_diversity(list(report["groups"]))
     shown = ends(groups)
     columns = [("", "name")] + [
@@ -273,7 +271,7 @@ def story(report: StatsReport) -> Story:
         lines.append(f"Most diverse: {groups[0]['name']}; least: {groups[-1]['name']}.")
     for name, test in (report.get("tests") or {}).items():
         p = at(test, ("kruskal_wallis", "p"))
-        if p is not None:  # below the smallest number that a computer knows it is not 0
+        if p is not None:  # it may underflow to 0
             value = f"p = {number(p)}" if p > 0 else "p < 1e-300"
             lines.append(f"{plain(name)}: Kruskal–Wallis {value} over the groups.")
     title = "Groups"

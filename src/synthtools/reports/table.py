@@ -1,4 +1,4 @@
-"""The report of ``synth table``: repeated runs, at a terminal, as Markdown, as a figure."""
+"""The report of ``synth table``: repeated runs, as text, Markdown and a figure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from synthtools.records import natural_order
 from synthtools.reports.document import aligned, encoded
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars, ends, named
 
-# Means have no more digits than that, half-widths two [ours].
+# Significant digits of means; half-widths have two [ours].
 _DIGITS = 4
-# From here on numbers have exponents.
+# Larger numbers are written with an exponent.
 _LARGE = 1e7
 
 
 def with_reach(estimated: dict[str, Any]) -> str:
-    """An estimate as mean ± half of its interval: two digits of the half, four of the mean at most."""
+    """An estimate as mean ± half-width: two digits of the half-width, at most four of the mean."""
     mean = estimated["mean"]
     if mean is None or not math.isfinite(mean):
         return "–"
@@ -29,7 +29,7 @@ def with_reach(estimated: dict[str, Any]) -> str:
 
 
 def between(estimated: dict[str, Any]) -> str:
-    """An estimate as mean [low, high], all to the same place."""
+    """An estimate as mean [low, high], with the same number of decimals."""
     mean, low, high = estimated["mean"], estimated["low"], estimated["high"]
     if mean is None:
         return "–"
@@ -40,7 +40,7 @@ def between(estimated: dict[str, Any]) -> str:
     places = _places(mean, (high - low) / 2)
     if places is None:
         return f"{mean:.3g} [{low:.3g}, {high:.3g}]"
-    # On which side of 0 an end is must be seen.
+    # The signs of the ends must be visible.
     while any(end and not float(f"{end:.{places}f}") for end in (low, high)):
         places += 1
     return f"{mean:.{places}f} [{low:.{places}f}, {high:.{places}f}]"
@@ -52,13 +52,13 @@ def _together(mean: float, reach: float) -> tuple[str, str]:
     places = _places(mean, reach)
     if places is None:
         return f"{mean:.3g}", f"{reach:.2g}"
-    # The first digit of the half-width may be far behind the four of the mean: then it has its own.
+    # The half-width may be too small for the mean's decimals: then it has more.
     behind = -_exponent(reach) > places
     return f"{mean:.{places}f}", f"{reach:.2g}" if behind else f"{reach:.{places}f}"
 
 
 def _alone(value: float) -> str:
-    """A number without an interval: counts whole, others with the digits of a mean."""
+    """A number without an interval: integers in full, others with the digits of a mean."""
     if abs(value) >= _LARGE:
         return f"{value:.{_DIGITS}g}"
     whole = value == int(value) or abs(value) >= 10**_DIGITS
@@ -66,7 +66,7 @@ def _alone(value: float) -> str:
 
 
 def _places(mean: float, reach: float) -> int | None:
-    """Decimal places, None for numbers that are better written with an exponent."""
+    """Decimals; None for numbers that are written with an exponent."""
     if not 1e-4 <= max(abs(mean), reach) < _LARGE:
         return None
     most = _DIGITS - 1 - _exponent(mean or reach)
@@ -74,15 +74,13 @@ def _places(mean: float, reach: float) -> int | None:
 
 
 def _exponent(value: float) -> int:
-    """Of the first digit."""
+    """The decimal exponent of the first digit."""
     return math.floor(math.log10(abs(value)))
 
 
 def cells(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """The table of groups as words: its head and its rows, of those values that it is to show.
-
-    Under ``pivot`` the groups that differ by that field alone stand in one row.
-    """
+    """The head and rows of the table of groups, as text. With ``pivot``, groups that differ only in that field
+    share a row."""
     pivot = report["pivot"]
     by = [name for name in report["by"] if name != pivot]
     pivoted = [group["fields"][pivot] for group in report["groups"]] if pivot else []
@@ -152,7 +150,7 @@ def lines(report: dict[str, Any]) -> list[str]:
         if claim["reason"]:
             lines.append(f"  {claim['reason']}")
         if claim["left_out"]:
-            lines.append(f"  repetitions that lack some of these values: {claim['left_out']}")
+            lines.append(f"  repetitions without some of these values: {claim['left_out']}")
     return lines
 
 
@@ -165,14 +163,14 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def _table(head: list[str], rows: list[list[str]], left: int, last: int = 0) -> list[str]:
-    """A table; so many columns at its left and its right end hold words, the others numbers."""
+    """A table; the first ``left`` and the last ``last`` columns are text, the others numbers."""
     count = len(head)
     rule = ["---" if at < left or at >= count - last else "---:" for at in range(count)]
     return [f"| {' | '.join(map(_word, row))} |" for row in (head, rule, *rows)]
 
 
 def _word(text: str) -> str:
-    """A text in a cell: what Markdown would take as an end of the cell or as HTML is escaped."""
+    """A text for a cell; signs with a meaning in Markdown are escaped."""
     text = " ".join(text.split())
     for sign in "\\|<*":
         text = text.replace(sign, f"\\{sign}")
@@ -180,14 +178,12 @@ def _word(text: str) -> str:
 
 
 def replaced(content: bytes, section: str, text: str, name: str) -> bytes:
-    """A file with other text between the lines ``<!-- section -->`` and ``<!-- /section -->``.
-
-    Args:
-        name: of the file, for errors.
+    """A file with new text between the lines ``<!-- section -->`` and ``<!-- /section -->``; ``name``: of the file,
+    for errors.
 
     Raises:
-        UsageError: no such lines can be.
-        SynthError: a line is missing, stands there twice, or they stand the wrong way round.
+        UsageError: the name of the section is invalid.
+        SynthError: a line is missing or repeated, or they are in the wrong order.
     """
     if not section or "\n" in section or "--" in section or section.startswith("/"):
         raise UsageError(f"section {section}: a name in one line, without -- and no / first")
@@ -204,9 +200,9 @@ def replaced(content: bytes, section: str, text: str, name: str) -> bytes:
         places += lines
     start, end = places
     if end < start:
-        raise SynthError(f"{name}: <!-- /{section} --> stands before <!-- {section} -->")
+        raise SynthError(f"{name}: <!-- /{section} --> comes before <!-- {section} -->")
     ending = b"\r\n" if parts[start].endswith(b"\r\n") else b"\n"
-    # An empty line on each side: Markdown takes no table from the line below a comment.
+    # Empty lines around: in Markdown a table cannot follow a comment directly.
     inner = ["", *text.splitlines(), ""]
     middle = b"".join(encoded(line) + ending for line in inner)
     return b"".join(parts[: start + 1]) + middle + b"".join(parts[end:])
@@ -227,7 +223,7 @@ def figure(report: dict[str, Any]) -> Figure:
 
 
 def _axis(report: dict[str, Any]) -> str | None:
-    """The first field that is a number in all groups and not the same in all."""
+    """The first field that is numeric in all groups and varies."""
     for name in report["by"]:
         values = {natural_order.key(group["fields"][name]) for group in report["groups"]}
         if len(values) > 1 and all(isinstance(value, int | float) for value in values):
@@ -241,7 +237,7 @@ def _known(name: str, groups: list[dict[str, Any]]) -> list[tuple[dict[str, Any]
 
 
 def _curves(name: str, x: str, groups: list[dict[str, Any]]) -> Panel:
-    """A line for each of what the other fields are together."""
+    """A line for each combination of the other fields."""
     curves: dict[str, list[dict[str, Any]]] = {}
     for group in groups:
         rest = {field: value for field, value in group["fields"].items() if field != x}
@@ -267,7 +263,7 @@ def _bars(name: str, groups: list[dict[str, Any]]) -> Panel:
 
 
 def _intervals(values: list[dict[str, Any]]) -> list[tuple[float, float]] | None:
-    """The intervals, where there is one at least; a mean without one is a point of its own."""
+    """The intervals, if there is any; NaN for a mean without one."""
     if all(value["low"] is None for value in values):
         return None
     return [

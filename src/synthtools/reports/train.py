@@ -1,4 +1,4 @@
-"""The reports of ``synth train`` and ``synth unlearn``, and the log of a run, a JSON line a step."""
+"""The reports of ``synth train`` and ``synth unlearn``, and the log of a run, a JSON line per step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from synthtools.reports.figures.chart import (
     table_of,
 )
 
-# The mean over so many steps is drawn over the single ones where there are more than that.
+# Window of the moving average, drawn if there are many more steps.
 _SMOOTHED = 50
 _KNOWN = frozenset(
     ("step", "tokens", "new_tokens", "seconds", "skip", "skipped", "valid", "learning_rate", "loss")
@@ -34,13 +34,13 @@ _NUMBERS = (
 
 
 def lines(report: dict[str, Any]) -> list[str]:
-    """Of a plan (--dry-run) all numbers."""
+    """The main numbers; for a plan (--dry-run), all."""
     plan = [name for name in report if name not in ("kind", "made_by")]
     return table(rows(report, _NUMBERS if "model" in report else plan))
 
 
 def rows(report: dict[str, Any], names: Iterable[str]) -> list[tuple[str, str]]:
-    """Names and values of a report for a table, without what is null."""
+    """Names and values of a report for a table, without nulls."""
     return [(n.replace("_", " "), _text(report[n])) for n in names if report.get(n) is not None]
 
 
@@ -61,13 +61,13 @@ def figure(report: dict[str, Any]) -> Figure:
     return Figure(
         "Training",
         panels,
-        "The loss is a mean over equal stretches of the run; its log has every step.",
+        "The loss is averaged over equal parts of the run; the log has every step.",
         finding=extremes("Validation perplexity", valid),
     )
 
 
 def log_figure(report: dict[str, Any]) -> Figure:
-    """Loss, validation, learning rate, whatever other number the steps have."""
+    """Loss, validation, learning rate, and other numbers of the steps."""
     steps = report["steps"]
     others = dict.fromkeys(name for step in steps for name in step if _points(step, name))
     names = ("learning_rate", *(name for name in others if name not in _KNOWN))
@@ -99,7 +99,7 @@ def log_story(report: dict[str, Any]) -> Story:
 
 
 def _points(step: dict[str, Any], name: str, of: Any = None) -> list[tuple[int, float]]:
-    """Step and value, where the step has a finite number of that name."""
+    """Step and value, if the step has a finite number of that name."""
     value: Any = (step if of is None else of).get(name)
     known = type(value) in (int, float) and math.isfinite(value)
     return [(step["step"], value)] if known else []
@@ -158,7 +158,7 @@ def _change(value: dict[str, float]) -> str:
 
 
 def unlearn_figure(report: dict[str, Any]) -> Figure:
-    """For each set, how many of its documents are below a perplexity, under both models."""
+    """For each set, the share of documents below a perplexity, under both models."""
     panels = []
     for name, result in (report.get("sets") or {}).items():
         shares = [100 * level for level in result["levels"]]
@@ -179,7 +179,7 @@ def unlearn_story(report: dict[str, Any]) -> Story:
     for name, result in sets.items():
         before, after = result["perplexity"]["before"], result["perplexity"]["after"]
         known = before and after is not None
-        change = f"by the factor {number(after / before)}" if known else "beyond all"
+        change = f"by a factor of {number(after / before)}" if known else "without bound"
         lines.append(f"Perplexity of {name} changed {change}.")
     for name, count in (report.get("shared_documents") or {}).items():
         lines.append(f"{number(count)} documents of {name} were also to be forgotten.")

@@ -1,4 +1,4 @@
-"""A figure as data: what is plotted, before anything draws it."""
+"""Figures as data, independent of how they are drawn."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Series:
             the panel's names, of length x; ``pies``, this series' slice of a pie at each (x, y).
         low, high: an interval around each y (around each x with ``named``).
         weights: of ``pies``, the size of the slice.
-        reference: drawn thin and grey, something to hold the others against.
-        corpus: of the figure's corpora, which it belongs to, where its name says more.
+        reference: drawn thin and grey, for comparison.
+        corpus: the figure's corpus that it belongs to, if its name is different.
     """
 
     name: str
@@ -47,9 +47,9 @@ class Panel:
 
     Attributes:
         names: of the bars of ``named`` series, from the top.
-        from_zero: the axis of the values begins at 0.
-        is_map: both axes have one scale and their numbers mean nothing.
-        note: small print below the title: what is not shown.
+        from_zero: the axis of values begins at 0.
+        is_map: the axes have the same scale, without numbers.
+        note: small print below the title, about data not shown.
     """
 
     title: str
@@ -70,9 +70,9 @@ class Figure:
 
     Attributes:
         caption: how to read it, for the page.
-        corpora: in the order in which they were named: each has one colour in all figures of a run.
-        finding: what it shows, with its numbers.
-        source: what made it.
+        corpora: in the order in which they were named; each has the same colour in all figures of a run.
+        finding: the main result, with its numbers.
+        source: how it was made.
     """
 
     title: str
@@ -86,7 +86,7 @@ class Figure:
 def bars(
     title: str, label: str, names: Sequence[str], *series: Series | Numbers, from_zero: bool = True
 ) -> Panel:
-    """A panel of horizontal bars, one a name; numbers alone are a series of the label's name."""
+    """A panel of horizontal bars, one per name; plain numbers become a series named after the label."""
     drawn = [s if isinstance(s, Series) else named(label, s) for s in series]
     return Panel(title, label, "", drawn, names=names, from_zero=from_zero)
 
@@ -104,12 +104,12 @@ def ends(intervals: Sequence[Sequence[float]] | None) -> tuple[Numbers | None, N
 
 
 def brief(value: float) -> str:
-    """A value in a title or beside its bar: three digits, or all before the point."""
+    """A value for a title or a bar: three significant digits, or the integer part."""
     return f"{value:,.0f}" if abs(value) >= 1000 else number(value, 3)
 
 
 def extremes(quantity: str, values: Mapping[str, float | None]) -> str:
-    """The finding of a quantity of corpora: of one, of two beside each other, the ends of more."""
+    """The finding about a quantity of corpora: one value, two compared, or the range of more."""
     known = {name: value for name, value in values.items() if value is not None}
     if not known:
         return ""
@@ -132,12 +132,12 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-# The name of a number in a row; a heading and a name; or a heading and what makes the cell of a row.
+# The name of a number in a row; a heading and a name; or a heading and a function of the row.
 Column = str | tuple[str, str | Callable[[Any], Any]]
 
 
 def table_of(title: str, rows: Iterable[Any], columns: Iterable[Column]) -> Table:
-    """A table with a row for each of ``rows``; numbers are written as everywhere."""
+    """A table with a row for each of ``rows``; numbers are formatted by ``number``."""
     known = [(plain(one), one) if isinstance(one, str) else one for one in columns]
     cells = [
         [cell(row.get(key) if isinstance(key, str) else key(row)) for _, key in known]
@@ -147,7 +147,7 @@ def table_of(title: str, rows: Iterable[Any], columns: Iterable[Column]) -> Tabl
 
 
 def pairs(title: str, values: Iterable[tuple[str, Any]]) -> Table:
-    """A table of names and what they are."""
+    """A table of names and values."""
     return Table(title, ["", ""], [[name, cell(value)] for name, value in values])
 
 
@@ -162,11 +162,7 @@ def plain(name: str) -> str:
 
 @dataclass(frozen=True)
 class Story:
-    """What a report says, in words.
-
-    Attributes:
-        lines: the findings, a sentence each, with their numbers.
-    """
+    """A report in words; ``lines``: the findings, one sentence each, with their numbers."""
 
     title: str
     lines: Sequence[str] = ()
@@ -174,7 +170,7 @@ class Story:
 
 
 def literal(text: str) -> str:
-    """A text as it can be drawn: in one line, without orders, halves of characters spelled out."""
+    """A text that can be drawn: one line, without control characters or unpaired surrogates."""
     return printable(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -187,7 +183,7 @@ def words(figure: Figure) -> list[str]:
 
 
 def check(figure: Figure) -> None:
-    """Raises ValueError or TypeError where a figure is not what this module says of it."""
+    """Raises ValueError or TypeError: a figure is inconsistent."""
     if not all(isinstance(word, str) for word in words(figure)):
         raise TypeError("a label is not a text")
     for panel in figure.panels:
@@ -198,23 +194,23 @@ def check(figure: Figure) -> None:
 def _check_lengths(panel: Panel, series: Series) -> None:
     count = _count(series.x)
     if series.form == "named":
-        wanted = {"x": (count, len(panel.names)), "y": (_count(series.y), 0)}
+        expected = {"x": (count, len(panel.names)), "y": (_count(series.y), 0)}
     elif series.form == "bars":
         _count(series.x, finite=True)
-        wanted = {"y": (_count(series.y), count - 1)}
+        expected = {"y": (_count(series.y), count - 1)}
     else:
-        wanted = {"y": (_count(series.y), count)}
+        expected = {"y": (_count(series.y), count)}
     for name in ("low", "high", "weights"):
         values = getattr(series, name)
         if values is not None:
-            wanted[name] = (_count(values), count - (series.form == "bars"))
-    for name, (size, right) in wanted.items():
+            expected[name] = (_count(values), count - (series.form == "bars"))
+    for name, (size, right) in expected.items():
         if size != right:
-            raise ValueError(f"{series.name}: {size} numbers of {name} where {right} belong")
+            raise ValueError(f"{series.name}: {size} numbers of {name} instead of {right}")
 
 
 def _count(values: Numbers, finite: bool = False) -> int:
-    """How many numbers there are, None for one that is missing."""
+    """The number of values; None counts as a missing one."""
     import numpy as np
 
     array = np.asarray(values, np.float64 if len(values) == 0 else None)

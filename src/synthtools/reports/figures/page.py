@@ -1,5 +1,4 @@
-"""Several reports as one page that needs nothing else: what one sends to a colleague who asks
-whether this data can be trained on."""
+"""Several reports as one self-contained page, to send to colleagues."""
 
 from __future__ import annotations
 
@@ -36,11 +35,8 @@ details { margin: .4rem 0; font-size: .87rem; } pre { overflow-x: auto; backgrou
 
 
 def page(reports: Sequence[tuple[str, dict[str, Any]]]) -> str:
-    """The page of reports, each with the name of its file; of one whose kind has its own, that.
-
-    Raises:
-        SynthError: a report lacks what its kind holds, or matplotlib is not installed.
-    """
+    """The page of reports, each with the name of its file; a single report may have a page of its kind. Raises
+    SynthError: a report is incomplete, or matplotlib is not installed."""
     own = kinds.function(reports[0][1]["kind"], "page") if len(reports) == 1 else None
     if own is not None:
         with kinds.whole(*reversed(reports[0])):
@@ -67,7 +63,7 @@ def page(reports: Sequence[tuple[str, dict[str, Any]]]) -> str:
             *sections,
             (
                 f'<p class="small">Made by synth {__version__} from {len(reports)} reports. All numbers '
-                "stand in the sections above with what made them.</p>"
+                "are in the sections above, with how they were made.</p>"
             ),
             "</body></html>\n",
         ]
@@ -76,13 +72,13 @@ def page(reports: Sequence[tuple[str, dict[str, Any]]]) -> str:
 
 def _findings(lines: Sequence[tuple[int, str]]) -> str:
     if not lines:
-        return "<p>The reports hold numbers without a verdict.</p>"
+        return "<p>The reports have numbers but no findings.</p>"
     items = "".join(f'<li><a href="#r{i}">{i + 1}</a>: {_text(line)}</li>' for i, line in lines)
     return f"<ul>{items}</ul>"
 
 
 def _data(reports: Iterable[tuple[str, dict[str, Any]]]) -> str:
-    """What went in: each input once."""
+    """The inputs, each once."""
     seen: dict[tuple[Any, ...], list[str]] = {}
     for _, report in reports:
         made_by = report.get("made_by") or {}

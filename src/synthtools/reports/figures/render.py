@@ -1,4 +1,4 @@
-"""Figures by matplotlib: PNG or SVG, the same bytes for the same numbers, readable in grey."""
+"""Figures with matplotlib: PNG or SVG, the same bytes for the same numbers, readable in greyscale."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from synthtools.reports.figures import styles as fonts
 from synthtools.reports.figures.chart import Figure, Panel, Series, brief, literal, words
 from synthtools.reports.figures.styles import CHARACTER, Styles, left_to_right, short
 
-# Of more histograms in one panel only the outlines are distinct.
+# With more histograms in a panel, only outlines are drawn.
 _FEW_FILLED = 3
-# More points than this are one image inside an SVG.
+# More points than this are rasterised inside an SVG.
 _MANY_POINTS = 2000
 _PIE_RADIUS = 0.46
-# Points of a map are drawn in so many rounds, some of each group in each: none covers the others.
+# Points of a map are drawn in rounds, some of each group in each, so that no group covers the others.
 _ROUNDS = 25
-# So many bars at the most have their values beside them.
+# Bars have their values beside them up to this number.
 _FEW_BARS = 12
 _STYLE = {
     "text.parse_math": False,  # names hold $ and _
@@ -42,10 +42,10 @@ _STYLE = {
     "hatch.linewidth": 0.5,
 }
 
-# More names than that are written small; inches that a name takes.
+# More names than this are written small; inches per name.
 _MANY_NAMES = 20
 _NAME_HEIGHT = 0.1
-# Inches: a character of a title at 9 points, of the small print at 5.5; a line of each.
+# Inches: width of a character of a title (9 points) and of small print (5.5); heights of lines.
 _TITLE_CHARACTER, _SMALL_CHARACTER = 0.079, 0.044
 _LEGEND_LINE, _TITLE_LINE, _SMALL_LINE = 0.143, 0.17, 0.11
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -62,9 +62,9 @@ def render(
     """A figure as ``png`` or ``svg``.
 
     Args:
-        inline: for a page, which has the finding and the source in its text: text stays text.
-        remark: called with a line about characters that no font has.
-        salt: makes the names inside an SVG its own, where several stand on one page.
+        inline: for a page that has the finding and the source in its text; text is not converted to paths.
+        remark: called with a line about characters missing in all fonts.
+        salt: makes ids inside an SVG unique if a page has several.
 
     Raises:
         SynthError: matplotlib is not installed.
@@ -76,11 +76,11 @@ def render(
     except ImportError as error:
         raise SynthError("figures need matplotlib: pip install 'synthtools[plot]'") from error
     names, missing = fonts.families("".join(map(literal, words(figure))))
-    if missing and remark and not inline:  # a browser has fonts of its own
+    if missing and remark and not inline:  # a browser has its own fonts
         shown = missing if len(missing) <= 20 else missing[:20] + "…"
         bringing = fonts.packages(missing)
         hint = f" (Debian: apt install {bringing})" if bringing else ""
-        remark(f"no font on this machine has {shown}: boxes stand there{hint}")
+        remark(f"no font on this machine has {shown}: shown as boxes{hint}")
     style = {**_STYLE, "svg.hashsalt": salt, "svg.fonttype": "none" if inline else "path"}
     with mpl.rc_context({**style, "font.family": names}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
@@ -88,7 +88,7 @@ def render(
         columns = count if count <= 3 else (2 if count == 4 else 3)
         rows = -(-count // columns)
         size = (5.5, 4.5) if any(panel.is_map for panel in figure.panels) else (3.6, 2.7)
-        # A name needs a line of its own, however many there are, and room beside the bars.
+        # Each name needs a line, and room beside the bars.
         most = max(len(panel.names) for panel in figure.panels)
         tall = most > _MANY_NAMES
         names_of_bars = [short(name) for panel in figure.panels for name in panel.names]
@@ -132,7 +132,7 @@ def render(
 
 
 def _legend(figure: Any, rows: list[list[tuple[str, Any]]], corner: tuple[float, float]) -> None:
-    """Below the axes: nothing that is plotted is covered."""
+    """A legend below the axes, so that it covers no data."""
     columns = len(rows[0])
     # matplotlib fills column by column.
     entries = [row[column] for column in range(columns) for row in rows if column < len(row)]
@@ -194,7 +194,7 @@ def _plain(axes: Any, series: Series, styles: Styles, filled: bool) -> None:
 
 
 def _pies(axes: Any, panel: Panel, styles: Styles) -> None:
-    """A pie at each place, its area by its weights; the largest fills a cell of the grid."""
+    """A pie at each position, its area proportional to its weights; the largest fills a cell of the grid."""
     from matplotlib.patches import Wedge
 
     weights = np.array([series.weights for series in panel.series], float)
@@ -246,11 +246,11 @@ def _name_rows(axes: Any, panel: Panel) -> None:
     size = {"fontsize": 5.5} if len(panel.names) > _MANY_NAMES else {}
     names = [left_to_right(short(name)) for name in panel.names]
     axes.set_yticks(range(len(names)), names, **size)
-    spare = max(0.0, (4 - len(panel.names)) / 2)  # a few bars need not be fat
+    spare = max(0.0, (4 - len(panel.names)) / 2)  # keeps a few bars slim
     axes.set_ylim(len(panel.names) - 0.5 + spare, -0.5 - spare)
     if not panel.x_log:
         whole = all(type(value) is int for series in panel.series for value in series.x)
-        # More long numbers would run into each other.
+        # More long numbers would overlap.
         axes.locator_params(axis="x", nbins=5, integer=whole)
     axes.margins(x=0.18)  # for the values
 
@@ -266,7 +266,7 @@ def _plain_numbers(axis: Any, low: float, high: float) -> None:
 
 
 def _compact(value: float) -> str:
-    """A number of few characters: neighbours on a short axis must not touch."""
+    """A number in few characters, so that neighbours on a short axis do not touch."""
     if 1e-3 <= value < 1e9:
         if value >= 1e6:
             return f"{value / 1e6:g}M"

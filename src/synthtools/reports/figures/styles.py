@@ -1,4 +1,4 @@
-"""How each name of a figure is drawn: its colour, dashes and mark, its place in the legend, and its fonts."""
+"""Styles of the series of a figure: colour, dashes and marks, legend, and fonts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from synthtools.reports.document import columns as columns_of
 from synthtools.reports.document import cut
 from synthtools.reports.figures.chart import Figure, Panel, Series, literal
 
-# Okabe and Ito's colours and five of Tol's, in an order that alternates dark and light, each with its
-# own dashes and marks: distinct without colour and for the colour-blind.
+# Okabe and Ito's colours and five of Tol's, alternating dark and light, each with its own dashes and marks:
+# distinguishable without colour and for the colour-blind.
 _COLOURS = (
     *("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73"),
     *("#CC79A7", "#332288", "#999933", "#882255", "#8C8C8C", "#661100"),
@@ -18,8 +18,8 @@ _COLOURS = (
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _REFERENCE = "0.55"
-_NEUTRAL = "0.45"  # of bars that are no corpus
-# How the bars of a first, second … series are filled.
+_NEUTRAL = "0.45"  # of bars that do not belong to a corpus
+# Fill of the bars of the first, second … series.
 _FILLS = ((0.85, ""), (0.4, "///"), (0.2, "..."), (0.1, "xxx"))
 _FEW_POINTS = 30
 _MANY_STEPS = 100
@@ -27,11 +27,8 @@ CHARACTER = 0.052  # inches, of a name or a legend at 7 points
 
 
 class Styles:
-    """How each name of a figure is drawn: the same in all its panels, no two alike.
-
-    Corpora come first, in the order in which they were named, so that each has one colour in all
-    figures of a run.
-    """
+    """Styles by name: the same in all panels of a figure, and distinct. Corpora come first, in the order in which they
+    were named, so that each has the same colour in all figures of a run."""
 
     def __init__(self, figure: Figure) -> None:
         curves = [
@@ -68,7 +65,7 @@ class Styles:
         return colours, {"alpha": alpha, "hatch": hatch}
 
     def legend(self, width: float) -> list[list[tuple[str, Any]]]:
-        """Rows of (name, handle) that fit into so many inches; none where there is one series."""
+        """Rows of (name, handle) that fit into ``width`` inches; none with a single series."""
         from matplotlib.lines import Line2D
         from matplotlib.patches import Patch
 
@@ -95,7 +92,7 @@ class Styles:
         return [entries[start : start + columns] for start in range(0, len(entries), columns)]
 
     def line(self, series: Series) -> dict[str, Any]:
-        """Dashes and marks of a curve; of a reference, noise behind a curve or a line beside it."""
+        """Dashes and marks of a curve; for a reference, noise behind a curve or a line beside it."""
         few = len(series.x) <= _FEW_POINTS
         if series.reference:
             noise = len(series.x) > _MANY_STEPS
@@ -111,18 +108,18 @@ def short(name: str) -> str:
 
 
 _ORDINARY = "DejaVu Sans"
-# Has a box for every character.
+# A font with a box for every character.
 _LAST_RESORT = "Last Resort"
 
 
 def families(text: str) -> tuple[list[str], str]:
-    """Font families of this machine that together have the characters of a text.
+    """Font families of this machine that together cover the characters of a text.
 
-    A script comes out of one font where one has it all: sans serif and regular before others, Han characters
-    as Japanese or Korean write them where the text has their letters, else as in mainland China.
+    Each script uses one font if one covers it: sans serif and regular preferred; Han characters in the Japanese or
+    Korean form if the text has their letters, otherwise in that of mainland China.
 
     Returns:
-        The families, matplotlib's own first; the characters that none has, in order.
+        The families, matplotlib's own first; the characters missing in all, in order.
     """
     from matplotlib import font_manager
 
@@ -132,7 +129,7 @@ def families(text: str) -> tuple[list[str], str]:
     missing -= _held(font_manager.findfont(_ORDINARY), missing)
     lacking: set[str] = set()
     if missing:
-        # Fonts that were installed since matplotlib made its list are not in it.
+        # Fonts installed after matplotlib made its list are not in it.
         known = {font.fname for font in manager.ttflist}
         for path in sorted(set(font_manager.findSystemFonts()) - known):
             try:
@@ -165,16 +162,15 @@ def families(text: str) -> tuple[list[str], str]:
 
 
 def left_to_right(line: str) -> str:
-    """A line that runs from left to right though it may begin with Arabic or Hebrew, as the names of files and
-    what stands behind them do."""
+    """A line in left-to-right order even if it begins with Arabic or Hebrew, as names of files may."""
     first = next((d for d in map(unicodedata.bidirectional, line) if d in ("L", "R", "AL")), "L")
     return line if first == "L" else "\u200e" + line
 
 
 def packages(missing: str) -> str:
-    """The Debian packages of fonts that have such characters; none of characters of nobody's."""
-    held = [one for one in missing if unicodedata.category(one) not in ("Co", "Cn")]
-    return " ".join(sorted({_package(one) for one in held}))
+    """The Debian packages of fonts with such characters; none for unassigned or private ones."""
+    assigned = [one for one in missing if unicodedata.category(one) not in ("Co", "Cn")]
+    return " ".join(sorted({_package(one) for one in assigned}))
 
 
 def _held(path: str, characters: set[str]) -> set[str]:
@@ -188,12 +184,12 @@ def _held(path: str, characters: set[str]) -> set[str]:
 
 
 def _script(character: str) -> str:
-    """The first word of its name: DEVANAGARI, CJK."""
+    """The first word of its Unicode name: DEVANAGARI, CJK."""
     return unicodedata.name(character, "").split(" ")[0]
 
 
 def _region(text: str) -> str:
-    """How the names of fonts end that write Han characters as this text's language does."""
+    """The suffix of fonts with the Han characters of this text's language."""
     scripts = set(map(_script, text))
     if scripts & {"HIRAGANA", "KATAKANA"}:
         return " JP"
@@ -209,5 +205,5 @@ def _package(character: str) -> str:
 
 
 def _is_invisible(character: str) -> bool:
-    """Whether nothing is drawn for it: format characters and the selectors of a variant."""
+    """Whether it is invisible: format characters and variation selectors."""
     return unicodedata.category(character) in ("Cc", "Cf") or "\ufe00" <= character <= "\ufe0f"

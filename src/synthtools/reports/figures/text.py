@@ -1,4 +1,4 @@
-"""Figures at a terminal, of characters; their points as CSV, so that anyone can plot them otherwise."""
+"""Figures as text for a terminal; their points as CSV, for other plotting programs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_BINS = 25
 
 
 def lines_of(figure: Figure, width: int = 80) -> list[str]:
-    """The figure's panels one below the other, in lines of at most so many columns."""
+    """The figure's panels one below the other, in lines of at most ``width`` columns."""
     lines = _wrapped((figure.finding or figure.title).split(), width, " ")
     for panel in figure.panels:
         lines += ["", *_wrapped(panel.title.split(), width, " ")]
@@ -38,7 +38,7 @@ def lines_of(figure: Figure, width: int = 80) -> list[str]:
 
 
 def _wrapped(parts: list[str], width: int, between: str = "   ") -> list[str]:
-    """Parts beside each other, as many in a line as fit."""
+    """Joins parts into lines, as many per line as fit."""
     lines = [""]
     for part in parts:
         part = cut(literal(part), width)
@@ -53,7 +53,7 @@ def _wrapped(parts: list[str], width: int, between: str = "   ") -> list[str]:
 def _rows(
     labels: Sequence[str], sizes: Sequence[float], values: Sequence[str], width: int
 ) -> list[str]:
-    """A bar for each label with its value behind it."""
+    """A bar for each label, followed by its value."""
     labels = [cut(literal(label), width // 3) for label in labels]
     room = width - max(map(columns, labels)) - max(map(len, values)) - 2
     rows = bars(labels, [max(0.0, size) for size in sizes], room)
@@ -73,8 +73,8 @@ def _pies(panel: Panel, width: int) -> list[str]:
     """A line for each pie that is not empty, with its slices."""
     lines = [f"{panel.x_label} × {panel.y_label}"]
     for place, (x, y) in enumerate(zip(panel.series[0].x, panel.series[0].y, strict=True)):
-        held = [(series.name, (series.weights or [])[place]) for series in panel.series]
-        parts = [f"{name} {number(count)}" for name, count in held if count]
+        slices = [(series.name, (series.weights or [])[place]) for series in panel.series]
+        parts = [f"{name} {number(count)}" for name, count in slices if count]
         if parts:
             head, *more = _wrapped(parts, width - 10, ", ")
             lines.append(f"  {number(x)} × {number(y)}: {head}")
@@ -98,7 +98,7 @@ def _scaled(values: np.ndarray, log: bool) -> np.ndarray:
 
 
 def _canvas(panel: Panel, width: int) -> list[str]:
-    """Curves and points on a grid of characters, the axes' ends in numbers."""
+    """Curves and points on a grid of characters, with numbers at the ends of the axes."""
     drawn: list[tuple[str, np.ndarray, np.ndarray]] = []
     legend = []
     ordinary = 0
@@ -139,13 +139,13 @@ def _canvas(panel: Panel, width: int) -> list[str]:
 
 def _points(series: Series, panel: Panel, width: int) -> tuple[np.ndarray, np.ndarray]:
     x, y = np.asarray(series.x, float), np.asarray(series.y, float)
-    there = np.isfinite(x) & np.isfinite(y)
-    there &= (x > 0) | (not panel.x_log)
-    there &= (y > 0) | (not panel.y_log)
-    x, y = _scaled(x[there], panel.x_log), _scaled(y[there], panel.y_log)
+    valid = np.isfinite(x) & np.isfinite(y)
+    valid &= (x > 0) | (not panel.x_log)
+    valid &= (y > 0) | (not panel.y_log)
+    x, y = _scaled(x[valid], panel.x_log), _scaled(y[valid], panel.y_log)
     if series.form != "line" or len(x) < 2:
         return x, y
-    # As many places along the curve as the canvas is wide.
+    # As many points along the curve as the canvas has columns.
     fine = np.linspace(x.min(), x.max(), width)
     order = np.argsort(x, kind="stable")
     return fine, np.interp(fine, x[order], y[order])
@@ -169,8 +169,8 @@ def to_csv(figures: Sequence[tuple[str, Figure]], digits: int = 17) -> str:
     high, weight (of a slice of a pie).
 
     Args:
-        figures: the name of each one's report, and it.
-        digits: of a number; 17 keep every double.
+        figures: (name of the report, figure).
+        digits: of numbers; 17 keep every double exactly.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
