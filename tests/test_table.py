@@ -423,7 +423,7 @@ def test_inputs_are_not_written_over(table, tmp_path):
 def test_two_records_of_one_run_are_an_error(table, tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"a": 1, "b": 1, "x": 2}\n{"a": 1, "b": 2, "x": 2}\n')
-    with pytest.raises(SynthError, match=r"rows.jsonl:1 and .*:2: both are a=1; the table is by"):
+    with pytest.raises(SynthError, match=r"rows.jsonl:1 and .*:2: both are a=1; group by"):
         table(path, "--by", "a")
     with pytest.raises(SynthError, match="no field method"):
         table(path, "--by", "a,method")
