@@ -171,7 +171,7 @@ def test_items_of_other_texts_are_left_out_and_other_prompts_told(tmp_path, capl
     said = caplog.text
     assert "2 items of one id have two texts" in said and "another prompt" in said
     write(tmp_path / "b.jsonl", [sample(i, 1.0, "u") for i in range(9)])
-    with pytest.raises(SynthError, match="other texts in both"):
+    with pytest.raises(SynthError, match="have different texts"):
         diff(str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl"))
 
 
