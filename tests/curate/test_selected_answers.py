@@ -91,12 +91,12 @@ def refused(rule: str, answer: str) -> str | None:
         ("!regex=\\bAI\\b", "PAID", None),
         ("json", ' {"a": [1, null]}\n', None),
         ("json", "```json\n{}\n```", "not JSON: Expecting value at character 1"),
-        ("json", '{"a": NaN}', "not JSON: NaN, which JSON lacks"),
+        ("json", '{"a": NaN}', "not JSON: NaN, which is not in JSON"),
         ("json", '{"a": 1} and', "not JSON: Extra data at character 10"),
         ("json", "[" * 100_000, "not JSON: nested too deeply"),
         ("language=de", "Das ist ein ganz normaler Satz in deutscher Sprache.", None),
         ("language=en,fr", "Das ist ein ganz normaler Satz in deutscher Sprache.", "de"),
-        ("language=de", "1234", "no language that is known"),
+        ("language=de", "1234", "language not recognized"),
         ("language=zh", "这是一个用中文写的非常普通的句子。", None),
     ],
 )
@@ -139,7 +139,7 @@ def test_schemas_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     assert "not JSON" in reason("{")
     assert "not a JSON schema: $.type: " in reason('{"type": "odd"}')
-    assert "names a schema that it does not hold (http://127.0.0.1:9/s)" in reason(
+    assert "refers to a schema that is not in it (http://127.0.0.1:9/s)" in reason(
         '{"$ref": "http://127.0.0.1:9/s"}'
     )
     monkeypatch.setitem(sys.modules, "jsonschema", None)

@@ -18,16 +18,16 @@ from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch
 from synthtools.records.rejects import Rejects
 
-# A record's place in the output: the model, then the place in the input and the number of the answer.
+# Bits of a record's position in the output for its position in the input; the model is above them.
 _PLACES = 44
 _PREFIX = "generate_"
-# Answers that are written together.
+# Answers written together.
 _TOGETHER = 16
 
 
 def keyed(prompt: Prompt, record: int, number: int = 0, stage: str = "") -> Prompt:
-    """A prompt with the key of a record's answer: known by the record and by what is asked. ``record``: its
-    key. ``number``: which of the record's answers."""
+    """A prompt with the key of an answer, derived from the prompt and the ``record``'s key; ``number``: of the
+    answer among those of the record."""
     digest = blake2b(prompt.identity.encode("utf-8", "surrogatepass"), digest_size=16)
     digest.update(f"\0{record}\0{number}\0{stage}".encode())
     return prompt._replace(key=digest.digest())
@@ -35,11 +35,11 @@ def keyed(prompt: Prompt, record: int, number: int = 0, stage: str = "") -> Prom
 
 @dataclass(frozen=True)
 class AnswerFields:
-    """What is written of an answer, and where.
+    """The fields that an answer adds to a record.
 
     Attributes:
         response, model: fields; name, revision: of the model.
-        samples: answers of each record; scored: whether they have scores.
+        samples: answers per record; scored: whether they have scores.
     """
 
     response: str
@@ -52,7 +52,7 @@ class AnswerFields:
     scored: bool = False
 
     def columns(self, answers: list[Answer], numbers: list[int] | None = None) -> dict[str, Column]:
-        """Fields of records, one answer each."""
+        """Columns for records with one answer each."""
         sampling = self.sampling
 
         def all_alike(kind: Any, value: Any) -> Column:
@@ -83,13 +83,13 @@ class AnswerFields:
 def placed(
     part: int, ordinals: np.ndarray, each: int = 1, number: int | np.ndarray = 0
 ) -> np.ndarray:
-    """Places of answers in the whole output, int64: one model's after the other's. ``part``: the model's place;
-    ``each``: answers of a record; ``number``: which of them."""
+    """Positions of answers in the output, int64, ordered by model. ``part``: number of the model; ``each``: answers
+    per record; ``number``: which of them."""
     return (np.int64(part) << _PLACES) + ordinals * each + number
 
 
 def first_place(part: int) -> int:
-    """Where the answers of a model begin in the whole output."""
+    """The position of the first answer of a model in the output."""
     return part << _PLACES
 
 
@@ -101,8 +101,8 @@ def answered(
     part: int,
     resume_from: int,
 ) -> Iterator[Batch]:
-    """Records with answers, each ``fields.samples`` times, in input order. ``part``: place of the model among
-    those that answer. ``resume_from``: answers before this place are done (see ``placed``)."""
+    """Records with answers, each ``fields.samples`` times, in input order. ``part``: number of the model.
+    ``resume_from``: answers before this position are done (see ``placed``)."""
     each = fields.samples
     pending: deque[tuple[Batch, list[int]]] = deque()
 
@@ -147,7 +147,7 @@ def _written(
 
 
 def keep_answered(batch: Batch, answers: list[Answer], rejects: Rejects) -> list[int]:
-    """Which records have an answer; the others go to ``rejects``."""
+    """Indices of records with an answer; the others go to ``rejects``."""
     kept = []
     for index, answer in enumerate(answers):
         if answer.error is None:
@@ -160,13 +160,13 @@ def keep_answered(batch: Batch, answers: list[Answer], rejects: Rejects) -> list
 def stratified(
     items: Iterable[PromptedRecords], models: int, seed: int, stratify_by: str | None
 ) -> np.ndarray:
-    """The model of each record, int16: of every stratum each model answers as many records, to
-    within one, and so it does of the whole (Baskets: a quarter for each of four).
+    """The model of each record, int16: each model answers equally many records of every stratum, and of all, to
+    within one (Baskets: a quarter for each of four).
 
-    Within a stratum records are dealt out in an order of chance that belongs to them and the seed;
-    a stratum continues with the model after the last one of the stratum before [ours].
+    Within a stratum records are assigned in a random order that depends on the records and the seed; a stratum
+    continues with the model after the last one of the previous stratum [ours].
 
-    Memory: 18 bytes a record.
+    Memory: 18 bytes per record.
     """
     numbers: dict[str, int] = {}
     strata, keys = [], []
@@ -177,7 +177,7 @@ def stratified(
         keys.append(item.keys)
     if not strata:
         return np.zeros(0, np.int16)
-    # Not the order in which strata come, which the layout of the input decides.
+    # Not in order of arrival, which depends on the layout of the input.
     rank = {numbers[name]: place for place, name in enumerate(sorted(numbers))}
     stratum = np.array([rank[n] for n in range(len(numbers))])[np.concatenate(strata)]
     draws = record_uniforms(seed, np.concatenate(keys), lane_of("assign"))
@@ -190,7 +190,7 @@ def stratified(
 def share_of(
     items: Iterable[PromptedRecords], models: np.ndarray, model: int
 ) -> Iterator[PromptedRecords]:
-    """The records that one model answers. ``models``: of each record (see ``stratified``)."""
+    """The records of one model. ``models``: of each record (see ``stratified``)."""
     start = 0
     for item in items:
         own = np.flatnonzero(models[start : start + len(item.batch)] == model).tolist()

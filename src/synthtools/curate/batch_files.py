@@ -1,4 +1,4 @@
-"""Batch files in OpenAI's form: requests for a provider that answers them later, and its results."""
+"""Batch files in OpenAI's format: requests that a provider answers later, and its results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from synthtools.errors import SynthError
 from synthtools.lm.generation import (
@@ -28,43 +28,38 @@ from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
 from synthtools.records.transform import as_lines
 
-# What OpenAI takes in one file.
+# OpenAI's limits for one file.
 LINES = 50_000
 BYTES = 200_000_000
 
 
 @dataclass(frozen=True)
 class BatchModel:
-    """Who answers, and how; a request's id depends on it."""
+    """The model and its sampling; the ids of requests depend on them."""
 
     name: str
     sampling: SamplingSettings
     seed: int
 
     def request_id(self, prompt: Prompt) -> str:
-        """Of the request that asks a prompt: the same in both directions."""
+        """The id of the request for a prompt, in requests and results."""
         how = json.dumps([self.name, repr(self.sampling), self.seed]).encode()
         return blake2b(how + prompt.key, digest_size=16).hexdigest()
 
 
-class RequestFile(TypedDict):
-    """A file of requests."""
-
-    file: str
-    requests: int
-    bytes: int
-
-
 def write_requests(
     prompts: Iterable[Prompt], path: Path, force: bool, model: BatchModel
-) -> list[RequestFile]:
-    """Writes a request for each prompt: to ``path``, and from ``LINES`` or ``BYTES`` on to files beside it
-    (``NAME-2.jsonl``, …), which stand when all are whole.
+) -> list[dict[str, Any]]:
+    """Writes a request for each prompt: to ``path``, and beyond ``LINES`` or ``BYTES`` to further files
+    (``NAME-2.jsonl``, …), which appear when all are complete.
+
+    Returns:
+        ``file``, ``requests`` and ``bytes`` of each file.
 
     Raises:
-        SynthError: one is there already, or cannot be written.
+        SynthError: one exists already, or cannot be written.
     """
-    written: list[RequestFile] = []
+    written: list[dict[str, Any]] = []
     files: list[AtomicFile] = []
     with ExitStack() as stack:
         for prompt in prompts:
@@ -78,7 +73,7 @@ def write_requests(
                 place = path.with_name(f"{path.stem}{number}{path.suffix}")
                 files.append(AtomicFile(place, force))
                 stack.callback(files[-1].abort)
-                last = RequestFile(file=str(place), requests=0, bytes=0)
+                last = {"file": str(place), "requests": 0, "bytes": 0}
                 written.append(last)
             files[-1].write(line)
             last["requests"] += 1
@@ -92,16 +87,8 @@ def write_requests(
 
 
 class BatchResults(Generator):
-    """A model whose answers are in files; a prompt without one has the reason as its error.
-
-    Args:
-        answers_as: see ``only_choice``.
-
-    Raises:
-        SynthError: a line is not a batch result.
-
-    Memory: the answers.
-    """
+    """A model whose answers are in files; a prompt without one gets an error. ``answers_as``: see ``only_choice``.
+    Raises SynthError: a line is not a batch result. Memory: the answers."""
 
     context = None
 
@@ -126,7 +113,7 @@ class BatchResults(Generator):
             answer = self._answer(result, answers_as)
         except (RetryError, RefusedError) as error:
             answer = failed(f"{place}: {error}")
-        # What failed may have been asked for once more.
+        # A failed request may have been repeated.
         if name not in self._answers or self._answers[name][0].error is not None:
             self._answers[name] = answer, place
 
@@ -141,7 +128,7 @@ class BatchResults(Generator):
         return answer_of(body, choice, self._model.sampling.max_new_tokens)
 
     def sample_as(self, sampling: SamplingSettings) -> None:
-        """Answers are what they are."""
+        """No effect: the answers exist already."""
 
     def generate(
         self, prompts: Iterable[Prompt], finished: Finished | None = None
@@ -155,7 +142,7 @@ class BatchResults(Generator):
             yield answer
 
     def __exit__(self, *error: object) -> None:
-        """Raises SynthError where all is well but a result that belongs to none of the prompts."""
+        """Raises SynthError: after a run without errors, a result belongs to none of the prompts."""
         super().__exit__(*error)
         for name, (_, where) in self._answers.items() if error[0] is None else ():
             raise SynthError(
@@ -164,11 +151,11 @@ class BatchResults(Generator):
             )
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""
 
 
 def _message(error: Any) -> str:
-    """What a provider says is wrong, in one line."""
+    """A provider's error message, in one line."""
     if isinstance(error, dict):
         inner = error.get("error")
         error = (inner if isinstance(inner, dict) else error).get("message") or error

@@ -1,7 +1,7 @@
-"""SynthLLM (arXiv 2503.19551): questions from a document, from concepts of one, from concepts that documents share.
+"""SynthLLM (arXiv 2503.19551): questions from a document, from its concepts, or from concepts shared by documents.
 
-Concepts come as a model writes them for ``CONCEPTS``, "Topics: a; b" and "Concepts: c; d", or as a list. The words of
-the prompts are ours, and so are the numbers of steps and of concepts.
+Concepts are in the form that a model writes for ``CONCEPTS``, "Topics: a; b" and "Concepts: c; d", or a list. The wording
+of the prompts and the numbers of steps and concepts are [ours].
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ _FROM_CONCEPTS = (
 STYLES = {"concepts": CONCEPTS, "synthllm-1": FROM_DOCUMENT}
 _SHAPE = re.compile(r"^[^\w\n]*(topics|concepts)[^\w\n:]*:(.*)$", re.IGNORECASE | re.MULTILINE)
 _LANE = lane_of("synthllm")
-# Steps from topic to topic, at most; from concept to concept; concepts of one document [ours].
+# Steps between topics, at most; steps between concepts; concepts of one document [ours].
 _TOPIC_STEPS, _CONCEPT_STEPS, _OWN_CONCEPTS = 2, 3, 3
 _REFERENCES = 2
 _TOGETHER = 64
 
 
 class DocumentConcepts(NamedTuple):
-    """What a document is about, each in lower case once."""
+    """Topics and concepts of a document, in lower case, each once."""
 
     topics: list[str]
     concepts: list[str]
 
 
 def concepts_in(value: Any) -> DocumentConcepts:
-    """Topics and concepts as a model has written them, or a list of concepts. Raises UnusableRecord: the value
-    lists no concepts."""
+    """Topics and concepts from a model's text, or from a list of concepts. Raises UnusableRecord: there are no
+    concepts."""
     names_by_kind: dict[str, list[str]] = {"topics": [], "concepts": []}
     if isinstance(value, list):
         names_by_kind["concepts"] = [one for one in value if isinstance(one, str)]
@@ -73,7 +73,7 @@ def concepts_in(value: Any) -> DocumentConcepts:
 
 
 def own_combination(value: Any, seed: int) -> str:
-    """A topic and some concepts of one document, drawn by the seed and what is in it."""
+    """A topic and some concepts of a document, drawn by the seed and the content."""
     document = concepts_in(value)
     known = int.from_bytes(blake2b(json_bytes(value), digest_size=8).digest(), "little")
     draws = uniforms(seed, known, 0, np.arange(len(document.concepts)), _LANE)
@@ -84,7 +84,7 @@ def own_combination(value: Any, seed: int) -> str:
 
 
 def prompts(field: str, concept_field: str, seed: int, system: str | None) -> PromptBuilder:
-    """Level 2: a document and a combination of its own concepts."""
+    """Level 2: a document and a combination of its concepts."""
 
     def build(record: dict[str, Any]) -> str:
         if concept_field not in record:
@@ -99,19 +99,19 @@ def prompts(field: str, concept_field: str, seed: int, system: str | None) -> Pr
 
 
 def with_combinations(batches: Iterable[Batch], concept_field: str, seed: int) -> Iterator[Batch]:
-    """Adds the combination that each question joins."""
+    """Adds the combination of concepts of each question."""
     for batch in batches:
         drawn = [own_combination(value, seed) for value in batch.column(concept_field)]
         yield batch.adding({"combination": Column("string", drawn)})
 
 
 class ConceptGraph:
-    """Concepts and topics of documents, joined where a document has both.
+    """Concepts and topics of documents, connected if a document has both.
 
-    An edge weighs log(f + ε), f the documents that have both, and a step takes it with the softmax of the weights:
-    with a probability proportional to f.
+    The weight of an edge is log(f + ε), with f the number of documents with both, and steps are drawn by the softmax
+    of weights: with probability proportional to f.
 
-    Memory: the documents' texts, and about 100 bytes for each pair of concepts that is in one document.
+    Memory: the documents' texts, and about 100 bytes for each pair of concepts in the same document.
     """
 
     def __init__(self) -> None:
@@ -138,8 +138,8 @@ class ConceptGraph:
         self._texts.append((name, text))
 
     def walks(self, seed: int, count: int) -> Iterator[list[int]]:
-        """Combinations: a topic drawn uniformly, one or two steps from topic to topic, one to a concept, three from
-        concept to concept; a walk that finds no way on ends. Without topics it begins at a concept."""
+        """Combinations: a topic drawn uniformly, one or two steps between topics, one to a concept, three between
+        concepts; impossible steps are skipped. Without topics, walks begin at a concept."""
         names = list(self._numbers)
         topics = [node for node, (is_topic, _) in enumerate(names) if is_topic]
         for number in range(count):
@@ -162,7 +162,7 @@ class ConceptGraph:
             yield walk
 
     def references(self, walk: list[int]) -> list[int]:
-        """The documents whose concepts are most like a combination, by Jaccard index; of equal ones the first."""
+        """The documents with the concepts most similar to a combination, by Jaccard index; ties go to the first."""
         shared = Counter(document for node in walk for document in self._documents[node])
         likeness = {d: n / (len(walk) + self._sizes[d] - n) for d, n in shared.items()}
         return sorted(likeness, key=lambda d: (-likeness[d], d))[:_REFERENCES]
@@ -191,8 +191,8 @@ class ConceptGraph:
 
 
 def graph_of(batches: Iterable[Batch], builder: PromptBuilder, rejects: Rejects) -> ConceptGraph:
-    """The graph of all records. ``builder``: of level 2, which refuses what cannot be used. Raises SynthError:
-    no record can be used."""
+    """The graph of all records. ``builder``: of level 2, which rejects unusable records. Raises SynthError: all
+    records are unusable."""
     graph = ConceptGraph()
     (field,), (concept_field,) = builder.fields, builder.optional
     for item in prompted(batches, builder, rejects):

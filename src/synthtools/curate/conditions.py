@@ -23,7 +23,7 @@ from synthtools.records.transform import first
 # (a possessive group of alternatives would do, but Python before 3.11.5 matches it wrongly, gh-106052).
 _OPERATOR = re.compile(rf"{WHOLE}|(!=|!~|>=|<=|=|~|>|<)", re.DOTALL)
 _ITEM = re.compile(rf'\s*(?:({QUOTED})|([^",\s][^,]*)?)\s*(?:,|$)', re.DOTALL)
-# What looks like an operator that there is none of; a name that has it is written in quotes.
+# Signs that look like unknown operators; names with them must be quoted.
 _STRANGE = re.compile(r"[\s!%^&*|?]")
 _STRANGE_BEFORE = re.compile(r"[!%^&*|?+:$/]$")
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
@@ -33,19 +33,19 @@ _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
 }
 
-# Of each value whether the condition holds, None where it cannot be asked.
+# For each value, whether the condition holds; None if it does not apply.
 _Holds = Callable[[Sequence[Any]], list[bool | None]]
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What is asked of one field.
+    """A condition on one field.
 
     Attributes:
-        text: as it was given.
+        text: as given.
         field: its name or path.
-        holds: of values, ``MISSING`` where a record lacks the field; None for what is not a number to compare.
-        whole: it compares values with texts, lists and objects by all of their JSON.
+        holds: takes values, ``MISSING`` for a missing field; None for values that are not numbers to compare.
+        whole: it compares values with texts, and lists and objects by their JSON.
     """
 
     text: str
@@ -55,17 +55,16 @@ class Condition:
 
 
 def condition_of(text: str) -> Condition:
-    """A condition as it is given on a command line.
+    """A condition from the command line.
 
-    ``FIELD=VALUE,…`` and ``FIELD!=VALUE,…`` compare with any of the values: strings as they are,
-    numbers as numbers, everything else by its JSON; a value in quotes (as in JSON) is a string alone.
-    ``FIELD~REGEX`` and ``FIELD!~REGEX`` look for an expression of RE2, whose time is linear, in
-    strings and in the JSON of everything else. What is missing or null is like none of them.
-    ``FIELD>NUMBER`` (``>=``, ``<``, ``<=``) compares numbers. ``FIELD`` asks for a value that is
-    there, not null and not empty text; ``!FIELD`` for the opposite.
+    ``FIELD=VALUE,…`` and ``FIELD!=VALUE,…`` compare with any of the values: strings as strings, numbers as numbers,
+    everything else by its JSON; a value in quotes (as in JSON) is only a string. ``FIELD~REGEX`` and
+    ``FIELD!~REGEX`` search for an expression of RE2 (linear time) in strings and in the JSON of everything else.
+    Missing values and null match nothing. ``FIELD>NUMBER`` (``>=``, ``<``, ``<=``) compares numbers. ``FIELD``
+    requires a value that is not missing, null or an empty text; ``!FIELD`` the opposite.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the form is invalid.
     """
     match = next((one for one in _OPERATOR.finditer(text) if one[1]), None)
     if match is None:
@@ -107,7 +106,7 @@ def _is_there(value: Any) -> bool:
 
 
 def _values(given: str) -> list[tuple[str, bool]]:
-    """The values of a list, each with whether it stood in quotes."""
+    """The values of a list, each with whether it is quoted."""
     values: list[tuple[str, bool]] = []
     at = 0
     while not values or given[at - 1 : at] == ",":
@@ -123,9 +122,9 @@ def _values(given: str) -> list[tuple[str, bool]]:
     return values
 
 
-def _likeness(wanted: Sequence[tuple[str, bool]]) -> Callable[[Any], bool]:
-    texts = frozenset(value for value, _ in wanted)
-    bare = frozenset(value for value, quoted in wanted if not quoted)
+def _likeness(values: Sequence[tuple[str, bool]]) -> Callable[[Any], bool]:
+    texts = frozenset(value for value, _ in values)
+    bare = frozenset(value for value, quoted in values if not quoted)
     numbers = [number for number in map(number_in, bare) if number is not None]
 
     def like(value: Any) -> bool:
@@ -134,7 +133,7 @@ def _likeness(wanted: Sequence[tuple[str, bool]]) -> Callable[[Any], bool]:
         if type(value) is str:
             return value in texts
         if type(value) in (int, float):
-            return value in numbers  # as Python has it: exact, 1 is 1.0
+            return value in numbers  # as in Python: exact, and 1 == 1.0
         return as_text(value) in bare
 
     return like
@@ -145,7 +144,7 @@ def _match(expression: str) -> _Holds:
     import pyarrow.compute as pc
 
     def matched(values: Sequence[Any]) -> list[bool | None]:
-        # Half of a surrogate pair has no UTF-8; it becomes a question mark.
+        # An unpaired surrogate, which has no UTF-8 form, becomes a question mark.
         known = (None if v is MISSING or v is None else as_text(v) for v in values)
         texts = [text and text.encode("utf-8", "replace").decode() for text in known]
         hits = pc.match_substring_regex(pa.array(texts, pa.large_string()), expression)
@@ -178,14 +177,13 @@ def _comparison(order: Callable[[Any, Any], bool], value: str) -> _Holds:
 
 
 class Conditions:
-    """Conditions that hold together, and what they made of the records.
-
-    A record that one condition leaves out is not asked about by those after it.
+    """A conjunction of conditions, and statistics of their use. Records excluded by a condition are not tested by
+    later ones.
 
     Attributes:
-        left_out: records that were left out so far.
-        unknown: fields that no record had so far, of conditions that were asked.
-        nested: fields compared with texts that held lists or objects.
+        left_out: number of records excluded so far.
+        unknown: fields of tested conditions that no record had so far.
+        nested: fields with lists or objects that were compared with texts.
     """
 
     def __init__(self, conditions: Sequence[Condition]) -> None:
@@ -202,8 +200,7 @@ class Conditions:
         return [name for name in names if name in self._asked - self._seen]
 
     def kept(self, batches: Iterable[Batch], rejects: Rejects) -> Iterator[Batch]:
-        """The records for which all conditions hold, as they were; those that cannot be compared go
-        to ``rejects``."""
+        """The records for which all conditions hold, unchanged; those that cannot be compared go to ``rejects``."""
         for batch in batches:
             left = np.arange(len(batch))
             bad: dict[int, str] = {}
@@ -243,8 +240,7 @@ class Conditions:
         return np.array(fitting, np.int64)
 
     def until(self, batches: Iterable[Batch], count: int) -> Iterator[Batch]:
-        """The first ``count`` of the records that were kept; what comes after them was not left out
-        but is not needed."""
+        """The first ``count`` of the kept records; records after them do not count as left out."""
         for batch in first(batches, count):
             count -= len(batch)
             if not count:

@@ -1,4 +1,4 @@
-"""Benchmark items found in records, how much of each, and how rare what was found is."""
+"""Benchmark items found in records: how much of each, weighted by the rarity of n-grams."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from synthtools.records.record_keys import ID_FIELD
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.word_ngrams import NgramSet, ngrams, words
 
-# N-grams of more items than these belong to none of them: a benchmark's own boilerplate [ours].
+# N-grams in more items than this are ignored as the benchmark's boilerplate [ours].
 _SHARED = 50
 
 
 class BenchmarkItem(NamedTuple):
-    """Where an item stands, and its texts."""
+    """The position of an item, and its texts."""
 
     benchmark: int
     file: str
@@ -31,7 +31,7 @@ class BenchmarkItem(NamedTuple):
 
 
 def texts_of(batch: Batch, fields: Sequence[str]) -> list[list[str]]:
-    """Each record's strings in the fields, those in lists and objects too."""
+    """Each record's strings in the fields, including those in lists and objects."""
     columns = [batch.column(field) for field in fields]
     return [
         [text for value in values for text in _strings(value)]
@@ -48,15 +48,15 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 class BenchmarkItems:
-    """Items, their n-grams, and which n-gram is of which items.
+    """Items and their n-grams.
 
     Args:
-        names: of the benchmarks; fields: that hold an item's texts; n: words of an n-gram.
+        names: of the benchmarks; fields: with an item's texts; n: words of an n-gram.
 
     Attributes:
-        items: all of them; boilerplate: n-grams that more than 50 items share, which are left out.
+        items: all items; boilerplate: number of n-grams in more than 50 items, which are ignored.
 
-    Memory: the items' texts and about 30 bytes a word of them.
+    Memory: the items' texts and about 30 bytes per word.
     """
 
     def __init__(self, names: Sequence[str], fields: Sequence[str], n: int) -> None:
@@ -74,7 +74,7 @@ class BenchmarkItems:
             self.items.append(BenchmarkItem(benchmark, batch.source, number, identifier, texts))
 
     def settle(self) -> None:
-        """All items are there: their n-grams are numbered."""
+        """Numbers the n-grams, after the last item."""
         texts = [text for item in self.items for text in item.texts]
         owner = np.repeat(np.arange(len(self.items)), [len(item.texts) for item in self.items])
         item_words = words(TextBuffer.of([_encodable(text) for text in texts]))
@@ -93,23 +93,19 @@ class BenchmarkItems:
         self.set = NgramSet(distinct[few], self.n)
 
     def of_ngrams(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The items of n-grams: the place in ``numbers`` of each, and the item; both int64."""
+        """The items of n-grams: (index in ``numbers``, item), both int64."""
         counts = self.sharing[numbers]
         places = np.repeat(np.arange(len(numbers)), counts)
         within = np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
         return places, self._items[self._first[numbers][places] + within]
 
     def sizes(self, weights: np.ndarray | None = None) -> np.ndarray:
-        """The n-grams of each item, or their weights (float64 [n-grams]) summed up; float64."""
+        """The number of n-grams of each item, or the sum of their weights (float64 [n-grams]); float64."""
         ngram_weights = None if weights is None else weights[self._ngrams]
         return np.bincount(self._items, ngram_weights, len(self.items)).astype(np.float64)
 
-    def seen(self, there: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """The weight of each item's n-grams that are ``there`` (bool [n-grams]), float64 [items]."""
-        return self.sizes(np.where(there, weights, 0.0))
-
     def passage(self, item: int, numbers: np.ndarray, most: int) -> str:
-        """The longest run of the item's words that n-grams cover, at most so many characters."""
+        """The longest run of the item's words covered by n-grams, up to ``most`` characters."""
         values = self.set.values(numbers)
         best, longest = "", 0
         for text in self.items[item].texts:
@@ -127,17 +123,17 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-_MATCHES = 8  # items of a record that are looked at, those of the most n-grams [ours]
-_PASSAGE = 400  # characters that a report shows
+_MATCHES = 8  # items considered per record, those with the most n-grams [ours]
+_PASSAGE = 400  # characters shown in a report
 
 
 class ItemMatch(NamedTuple):
-    """What a record and an item share.
+    """The overlap of a record and an item.
 
     Attributes:
-        ngrams: int64, numbers of their common n-grams.
-        longest: words of the longest run of them.
-        spans: bytes of the record's text that runs cover.
+        ngrams: int64, numbers of the common n-grams.
+        longest: words in their longest run.
+        spans: byte ranges of the record's text covered by runs.
         passage: the record's text of the longest run.
     """
 
@@ -149,7 +145,7 @@ class ItemMatch(NamedTuple):
 
 
 class RecordMatches(NamedTuple):
-    """A record in which n-grams were found: its place in the batch, all n-grams, the best items."""
+    """A record with n-grams of items: its index in the batch, all n-grams, the best items."""
 
     place: int
     ngrams: np.ndarray
@@ -158,7 +154,7 @@ class RecordMatches(NamedTuple):
 
 @dataclass(frozen=True)
 class ItemSearch:
-    """Looks for items in texts; safe in any thread."""
+    """Searches for items in texts; safe in any thread."""
 
     items: BenchmarkItems
 
@@ -209,15 +205,15 @@ class ItemSearch:
 
 
 class Contamination:
-    """All that was found, and what it amounts to.
+    """The matches of all records, with scores.
 
-    The weight of an n-gram is 1/items · 1/(1 + ln records), by how many items and how many records
-    have it; the score of an item in a record is the share of the item's weight that the record has.
+    The weight of an n-gram is 1/items · 1/(1 + ln records), from the numbers of items and records that contain it;
+    the score of an item in a record is the share of the item's weight found in the record.
 
     Args:
-        least: the score from which a record holds an item; longest: words that a run must have too.
+        least: the score from which a record contains an item; longest: the minimum length of a run, in words.
 
-    Memory: some 200 bytes for each item that a record shares an n-gram with.
+    Memory: about 200 bytes for each item that shares an n-gram with a record.
     """
 
     def __init__(self, items: BenchmarkItems, least: float, longest: int) -> None:
@@ -229,7 +225,7 @@ class Contamination:
         self.records = 0
 
     def add(self, batch: Batch, matches: list[RecordMatches], source: int) -> None:
-        """Takes what was found in the next records, which are of one input."""
+        """Takes the matches of the next records of one input."""
         for record in matches:
             self._records[record.ngrams] += 1
             number = int(batch.numbers[record.place])
@@ -240,7 +236,7 @@ class Contamination:
         self._counts[source] = self._counts.get(source, 0) + len(batch)
 
     def settle(self) -> None:
-        """All records are there: scores are given."""
+        """Computes the scores, after the last record."""
         self._weights = 1 / self._items.sharing / (1 + np.log(np.maximum(1, self._records)))
         totals = self._items.sizes(self._weights)
         self._scores: dict[int, list[float]] = {}
@@ -249,47 +245,48 @@ class Contamination:
             shares = (self._weights[m.ngrams].sum() / totals[m.item] for m in matches)
             self._scores[place], self._matches[place] = list(map(float, shares)), matches
 
-    def _holds(self, place: int) -> list[bool]:
-        """Which of its items a record holds."""
+    def _contained(self, place: int) -> list[bool]:
+        """Which of its matched items a record contains."""
         pairs = zip(self._scores[place], self._matches[place], strict=True)
         return [s >= self._least - 1e-9 and m.longest >= self._longest for s, m in pairs]
 
     def verdict(self, place: int) -> tuple[float, str | None, bool]:
-        """A record's highest score, the item that has it, and whether the record holds an item."""
+        """A record's highest score, the item with it, and whether the record contains an item."""
         scores = self._scores.get(place)
         if not scores:
             return 0.0, None, False
         best = int(np.argmax(scores))
         item = self._items.items[self._matches[place][best].item]
-        return scores[best], item.name(), any(self._holds(place))
+        return scores[best], item.name(), any(self._contained(place))
 
     def without_passages(self, place: int, text: str) -> str:
-        """The text without the runs of words that it shares with the items that it holds."""
-        held = [m for m, one in zip(self._matches[place], self._holds(place), strict=True) if one]
+        """The text without the runs of words shared with the items that it contains."""
+        pairs = zip(self._matches[place], self._contained(place), strict=True)
         data, left, at = text.encode("utf-8"), b"", 0
-        for begin, end in sorted(span for match in held for span in match.spans):
+        for begin, end in sorted(span for match, one in pairs if one for span in match.spans):
             left += data[at : max(at, begin)]
             at = max(at, end)
         return (left + data[at:]).decode("utf-8")
 
     def report(self, names: Sequence[str], most: int) -> dict[str, Any]:
-        """Shares of benchmarks and inputs, and the hits of the highest scores side by side. ``names``: of the
-        inputs."""
+        """Counts by benchmark and input, and the ``most`` hits with the highest scores. ``names``: of the inputs."""
         items = self._items.items
-        held: set[int] = set()
-        there = np.zeros(len(self._weights), bool)
+        contained: set[int] = set()
+        present = np.zeros(len(self._weights), bool)
         contaminated = dict.fromkeys(range(len(names)), 0)
         hits = []
         for (place, matches, file, line), source in zip(self._hits, self._inputs, strict=True):
-            holds = self._holds(place)
+            holds = self._contained(place)
             contaminated[source] += any(holds)
             for match, score, one in zip(matches, self._scores[place], holds, strict=True):
-                there[match.ngrams] = True
+                present[match.ngrams] = True
                 if one:
-                    held.add(match.item)
+                    contained.add(match.item)
                     hits.append((score, match, file, line))
         sizes, totals = self._items.sizes(), self._items.sizes(self._weights)
-        shares = self._items.seen(there, self._weights) / np.maximum(totals, 1e-300)
+        shares = self._items.sizes(np.where(present, self._weights, 0.0)) / np.maximum(
+            totals, 1e-300
+        )
         benchmark = np.array([item.benchmark for item in items], np.int64)
         checked, together = sizes > 0, (sizes > 0) & (shares >= self._least)
         hits.sort(key=lambda hit: (-hit[0], -hit[1].longest))
@@ -302,7 +299,7 @@ class Contamination:
                     "benchmark": name,
                     "items": int((benchmark == number).sum()),
                     "unchecked": int((~checked[benchmark == number]).sum()),
-                    "contaminated": int(np.sum(benchmark[list(held)] == number)),
+                    "contaminated": int(np.sum(benchmark[list(contained)] == number)),
                     "together": int(together[benchmark == number].sum()),
                 }
                 for number, name in enumerate(self._items.names)

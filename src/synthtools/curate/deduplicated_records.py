@@ -1,4 +1,4 @@
-"""Records without their duplicates, and the duplicates with what they repeat."""
+"""Records without duplicates, and the duplicates with references to the kept texts."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class DeduplicatedRecords:
     """The second pass over the run's own records.
 
     Args:
-        found: which texts are duplicates; mark: they are marked, and stay.
-        examples: how many removed texts the report shows.
+        clusters: of duplicate texts; mark: keep duplicates, marked.
+        examples: number of removed texts in the report.
 
     Attributes:
-        changed: records that lost paragraphs or lines, and stay; emptied: those that lost all.
-        done: records that came.
+        changed: kept records that lost paragraphs or lines; emptied: records that lost all text.
+        done: records so far.
     """
 
     def __init__(
@@ -48,9 +48,8 @@ class DeduplicatedRecords:
         self.done = self.changed = self.emptied = 0
 
     def parted(self, batch: Batch, texts: TextBuffer) -> tuple[Batch, Batch]:
-        """The next records: those that stay, and those that go with ``cluster``, ``duplicate_of``,
-        ``reason`` and, of near-duplicates, ``similarity``; of paragraphs and lines what goes of each
-        text."""
+        """Splits the next records into kept ones and removed ones with ``cluster``, ``duplicate_of``, ``reason``
+        and, for near-duplicates, ``similarity``; for paragraphs and lines, the removed part of each text."""
         starts = self._texts.texts_of(self.done, len(batch))
         for record in range(self.done, self.done + len(batch)) if self._wanted else ():
             if record in self._wanted:
@@ -71,8 +70,8 @@ class DeduplicatedRecords:
 
     def _marked(self, batch: Batch, starts: np.ndarray) -> Batch:
         assert self._sizes is not None
-        there = np.diff(starts) > 0
-        firsts = [int(first) if one else None for first, one in zip(starts, there, strict=False)]
+        has_text = np.diff(starts) > 0
+        firsts = [int(t) if one else None for t, one in zip(starts, has_text, strict=False)]
         roots, sizes = self._clusters.roots, self._sizes
         return batch.adding(
             {
@@ -109,8 +108,8 @@ class DeduplicatedRecords:
         kept = self._clusters.kept[texts]
         places = (self._texts.place(text) for text in kept.tolist())
         comparison = self._texts.comparison
-        what = "value" if comparison.field else comparison.unit
-        reason = "near-duplicate" if comparison.method == "near" else f"equal {what}"
+        unit = "value" if comparison.field else comparison.unit
+        reason = "near-duplicate" if comparison.method == "near" else f"equal {unit}"
         columns = {
             "cluster": Column("int", self._clusters.roots[texts].tolist()),
             "duplicate_of": Column("string", [f"{file}:{number}" for file, number in places]),
@@ -122,8 +121,7 @@ class DeduplicatedRecords:
         return batch.adding(columns)
 
     def report(self, beside: list[Shard]) -> dict[str, Any]:
-        """What was done, with examples beside what they repeat. ``beside``: the shards of records that are only
-        read."""
+        """Counts, and examples with the texts that they repeat. ``beside``: shards of records that are only read."""
         report = self._texts.summary(self._clusters)
         if self._texts.comparison.unit != "record":
             report |= {"records_changed": self.changed, "records_emptied": self.emptied}

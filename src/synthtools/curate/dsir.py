@@ -1,12 +1,10 @@
-"""Data selection with importance resampling (DSIR): Xie et al. 2023, as its authors' package does it.
+"""Data selection with importance resampling (DSIR): Xie et al. 2023, as in its authors' package.
 
-Documents are bags of hashed uni- and bigrams. With p the bucket shares of the target and q those of
-the raw data,
+Documents are bags of hashed uni- and bigrams. With the bucket shares p of the target and q of the raw data,
 
     log w(z) = Σ counts(z) · (ln(p + 1e-8) − ln(q + 1e-8))
 
-and records are drawn without replacement with probability ∝ w: Gumbel noise on log w, the largest
-win.
+and records are drawn without replacement with probability ∝ w, by Gumbel noise on log w.
 """
 
 from __future__ import annotations
@@ -42,7 +40,7 @@ class Features:
         return NgramHasher(tuple(range(1, self.n + 1)), self.buckets, self.hash)  # type: ignore[arg-type]
 
     def tokens(self, ngrams: np.ndarray) -> np.ndarray:
-        """Tokens of documents of so many n-grams, as the authors' package counts them."""
+        """The number of tokens for a number of n-grams, as in the authors' package."""
         return (ngrams + self.n * (self.n - 1) // 2) // self.n
 
 
@@ -51,7 +49,7 @@ class Estimator:
     """Importance weights fitted to one raw corpus and one or several targets.
 
     Attributes:
-        targets: name of each target, or of the one that all make together.
+        targets: name of each target, or of all combined.
         shares: of the selection, by target.
         target_counts: int64 [targets, buckets].
         raw_counts: int64 [buckets].
@@ -78,10 +76,10 @@ class Estimator:
 
     def _shares(self, counts: np.ndarray) -> np.ndarray:
         raised = counts + self.smoothing
-        return raised / (raised.sum() or 1.0)  # raw data without a word: nothing will be weighed
+        return raised / (raised.sum() or 1.0)  # raw data without words: there is nothing to weight
 
     def summary(self) -> dict[str, Any]:
-        """Its part of a report."""
+        """The estimator's part of a report."""
         return {
             "n": self.features.n,
             "buckets": self.features.buckets,
@@ -111,7 +109,7 @@ class Estimator:
 
     @classmethod
     def load(cls, path: Path) -> Estimator:
-        """Raises SynthError where the file is not an estimator."""
+        """Raises SynthError: the file is not an estimator."""
         try:
             content = parse_value(path.read_bytes())
         except OSError as error:
@@ -128,10 +126,8 @@ class Estimator:
             raw = np.array(content["raw_counts"], np.int64)
             if features.hash not in ("fast", "sha256") or (targets < 0).any() or (raw < 0).any():
                 raise ValueError("counts")
-            names, shares = (
-                tuple(map(str, content["targets"])),
-                tuple(map(float, content["shares"])),
-            )
+            names = tuple(map(str, content["targets"]))
+            shares = tuple(map(float, content["shares"]))
             if targets.shape != (len(names), features.buckets) or raw.shape != (features.buckets,):
                 raise ValueError("shape")
             if len(shares) != len(names):
@@ -144,7 +140,7 @@ class Estimator:
 
 
 def parts_of(count: int, shares: tuple[float, ...]) -> list[int]:
-    """How many records each target gets: as the authors' package rounds, the last takes the rest."""
+    """The number of records for each target, rounded as in the authors' package: the last gets the rest."""
     parts = [int(count * share) for share in shares]
     parts[-1] += count - sum(parts)
     return parts

@@ -1,7 +1,7 @@
-"""The edit of a stream of records, with a model or from scores that ``synth ppl --candidates K`` wrote.
+"""Editing a stream of records, with a model or from scores written by ``synth ppl --candidates K``.
 
-Stored scores must come in the order of the records that are edited; records in between that are not edited are
-passed over. A record is matched by its text.
+Stored scores must be in the order of the edited records; records in between that are not edited are skipped. Records are
+matched by their text.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def _remedy() -> str:
 
 
 class StoredScores:
-    """Gives the scores of texts, reading the stored ones alongside.
+    """Scores of texts, read from stored records in parallel.
 
     Args:
         batches: the stored records.
-        rules: the edit they are for.
+        rules: of the edit.
         tokenizer: of the model that made them; each text's tokens are checked against it.
-        text_field: the text, in both streams.
+        text_field: of the text, in both streams.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class StoredScores:
         )
 
     def of(self, batch: Batch, texts: list[str]) -> list[Scores]:
-        """Scores of the next texts. Raises TextError: the tokenizer fails at texts. Raises SynthError: none are
-        stored for a text, or they do not serve the edit."""
-        # First: where it fails no stored record is used up.
+        """Scores of the next texts. Raises TextError: the tokenizer fails on texts. Raises SynthError: a text has no
+        stored scores, or they are insufficient for the edit."""
+        # First, so that no stored record is consumed if it fails.
         expected = self._tokenizer.encode(texts)
         located = [self._find(text, batch, index) for index, text in enumerate(texts)]
         for index, (place, scores) in enumerate(located):
@@ -73,7 +73,7 @@ class StoredScores:
         )
 
     def _scores(self, place: str, ids: Any, logprobs: Any, candidates: Any = None) -> Scores:
-        """Scores from a record's fields, whatever they hold. ``candidates``: None where the edit needs none."""
+        """Scores from a record's fields, with any content. ``candidates``: None if the edit needs none."""
         try:
             scores = Scores(
                 np.array(ids, np.int32),
@@ -103,8 +103,8 @@ class StoredScores:
 
 
 def stored_fields(batch: Batch, rules: Rules, text_field: str) -> Iterator[tuple[Any, ...]]:
-    """The place of each record, its text, and the values that an edit by ``rules`` takes from it. Raises
-    SynthError: a record lacks one."""
+    """The position of each record, its text, and the values needed for an edit by ``rules``. Raises SynthError: one
+    is missing."""
     fields = (text_field, *(_FIELDS if rules.resamples else _FIELDS[:2]))
     columns = [batch.column(name) for name in fields]
     for number, *values in zip(batch.numbers, *columns, strict=True):
@@ -121,7 +121,7 @@ def _fit_each_other(scores: Scores) -> bool:
     if scores.candidates is None:
         return True
     present = scores.candidates.present
-    # Every token that has a probability has candidates too.
+    # Every token with a probability also has candidates.
     return present.shape == scores.ids.shape and bool((present | np.isnan(scores.logprobs)).all())
 
 
@@ -139,14 +139,9 @@ def edited_by_model(
     seed: int,
     generations: int = 1,
 ) -> Iterator[Batch]:
-    """Edits records, each generation upon the text of the one before.
-
-    Reading and tokenising, the model, and the caller run side by side.
-
-    Args:
-        rejects: takes the records that the tokenizer fails at, in any generation; without it the first
-            ends the run.
-    """
+    """Edits records repeatedly, each generation starting from the previous text. Reading and tokenising, the model, and
+    the caller run in parallel. ``rejects``: receives the records on which the tokenizer fails, in any generation;
+    without it the first such record ends the run."""
     rejects = rejects or Rejects()
     request = rules.request()
 
@@ -204,7 +199,7 @@ def edited_by_model(
 
 
 def _keyed(left: list[Batch], run: list[_Keyed]) -> list[_Keyed]:
-    """What is left of batches, with their keys."""
+    """The remaining records of batches, with their keys."""
     return [
         (some, keys[kept_mask(batch, some)]) for some, (batch, keys) in zip(left, run, strict=True)
     ]
@@ -223,8 +218,8 @@ def edited_by_scores(
     """Edits records from stored scores: the same bytes as with the model that made them.
 
     Args:
-        scores_of: the scores of a batch's texts (see ``edited_records``).
-        rejects: takes the records that the tokenizer fails at; without it the first ends the run.
+        scores_of: the scores of a batch's texts (see ``StoredScores.of``).
+        rejects: receives the records on which the tokenizer fails; without it the first such record ends the run.
     """
 
     def scored(some: list[Batch]) -> list[Scores]:
@@ -257,7 +252,7 @@ def _with_fields(
     batch: Batch, generations: list[list[Edited]], rules: Rules, text_field: str
 ) -> Batch:
     """The batch with the edited text and, of the last generation, ``edit_tokens``,
-    ``edit_flagged``, ``edit_changed`` (and ``edit_dropped`` where tokens may be dropped)."""
+    ``edit_flagged``, ``edit_changed`` (and ``edit_dropped`` if tokens may be dropped)."""
     last = generations[-1]
     columns = {
         "edit_tokens": Column("int", [e.tokens for e in last]),
@@ -278,8 +273,7 @@ def _with_fields(
 
 
 def report(totals: dict[str, int], rules: Rules, generations: int) -> dict[str, Any]:
-    """What was done by which rules: for each generation counts, and shares of its tokens. ``totals``: the sums
-    of the batches' tallies."""
+    """The rules, and for each generation counts and shares of tokens. ``totals``: the sums of the batches' tallies."""
     table = []
     for number in range(1, generations + 1):
         row: dict[str, Any] = {"generation": number}

@@ -1,4 +1,4 @@
-"""S3 (arXiv 2310.13671): what a small model got wrong becomes prompts for more of its kind."""
+"""S3 (arXiv 2310.13671): prompts for new items like those that a small model answered wrongly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from synthtools.records.added_column import Column
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.record_keys import ID_FIELD
 
-# The words are ours, not the paper's.
+# The wording is [ours].
 EXTRAPOLATE = (
     "A small model was asked a question and got it wrong.\n\nQuestion: {question}\nIts wrong answer: "
     "{wrong}\nThe right answer: {answer}\n\nFind out what makes the question hard for it. Then write "
@@ -26,7 +26,7 @@ EXTRAPOLATE_BLIND = (
     "Question: …\nAnswer: …"
 )
 
-# Sought one after the other: in one expression they would be tried at every pair of places.
+# Searched one after the other: a single expression would take quadratic time.
 _QUESTION = re.compile(r"Question\s*+:\s*+", re.IGNORECASE)
 _ANSWER = re.compile(r"Answer\s*+:", re.IGNORECASE)
 
@@ -34,8 +34,7 @@ _ANSWER = re.compile(r"Answer\s*+:", re.IGNORECASE)
 def prompts(
     field: str, answer_field: str, wrong_field: str | None, system: str | None
 ) -> PromptBuilder:
-    """The prompt for an item that was answered wrongly. ``wrong_field``: holds the wrong answer; None where it
-    is not known."""
+    """The prompt for a wrongly answered item. ``wrong_field``: with the wrong answer, if known."""
 
     def build(record: dict[str, Any]) -> str:
         values = {"question": text_in(record, field), "answer": as_text(record[answer_field])}
@@ -48,21 +47,20 @@ def prompts(
 
 
 def pair_in(text: str) -> tuple[str, str] | None:
-    """The new question and its answer, None where an answer of the model does not hold both."""
-    asked = _QUESTION.search(text)
-    answered = _ANSWER.search(text, asked.end() + 1) if asked else None
-    if not asked or not answered:
+    """The new question and its answer; None if the model's text does not contain both."""
+    first = _QUESTION.search(text)
+    second = _ANSWER.search(text, first.end() + 1) if first else None
+    if not first or not second:
         return None
-    question, answer = text[asked.end() : answered.start()].strip(), text[answered.end() :].strip()
+    question, answer = text[first.end() : second.start()].strip(), text[second.end() :].strip()
     return (question, answer) if answer else None
 
 
 def new_items(
     batches: Iterable[Batch], response_field: str, prompt_field: str, answer_field: str
 ) -> Iterator[Batch]:
-    """New records, of the responses that hold a new item: its question and its answer, the latter as the
-    response, too. Nothing of the old item remains but its id, in ``extrapolated_from``. A response that cannot
-    be read leaves no record."""
+    """New records from responses with a new item: its question and its answer, the latter also as the response. Of
+    the old item only the id remains, in ``extrapolated_from``. Unreadable responses are left out."""
     for batch in batches:
         pairs = [pair_in(text) for text in batch.added[response_field].values]
         kept = [index for index, pair in enumerate(pairs) if pair is not None]

@@ -1,15 +1,15 @@
-"""Fingerprints of many texts: in TMPDIR for one run, in an index from run to run, on disk or in a Redis store.
+"""Fingerprints of many texts: in TMPDIR for one run, or in an index for several runs, on disk or in a Redis store.
 
 An index is a directory of arrays in numpy's format (.npy, version 1.0, no pickles; they can be
 memory-mapped) and ``index.json``:
 
     {"format": "synth-dedup-index", "version": 1,
-     "settings": {"method": …, "unit": …, …},          what fingerprints must agree in
+     "settings": {"method": …, "unit": …, …},          must be equal for comparable fingerprints
      "segments": [{"file": "fingerprints-00000.npy", "texts": 812, "job": "5f0c…"}, …]}
 
-A segment holds the fingerprints of one run's texts in their order: uint64 [texts, 2] where equal
-texts are sought, uint32 [texts, permutations] (MinHash signatures) where similar ones are. ``job``
-is a hash of the run's arguments and inputs, by which a resumed run knows that it had ended.
+A segment has the fingerprints of one run's texts in order: uint64 [texts, 2] for equal texts, uint32 [texts,
+permutations] (MinHash signatures) for similar ones. ``job`` is a hash of the run's arguments and inputs, by which a
+resumed run recognises that it had ended.
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ _FORMAT, _VERSION = "synth-dedup-index", 1
 
 
 class ArrayFile(Closeable):
-    """Rows of one width and type in a temporary file (in TMPDIR), read through the page cache. ``shape``: of a
-    row."""
+    """Rows of one type and ``shape`` in a temporary file (in TMPDIR), read through the page cache."""
 
     def __init__(self, dtype: type[np.generic], shape: tuple[int, ...] = ()) -> None:
         self._dtype, self._shape = np.dtype(dtype), shape
@@ -59,7 +58,7 @@ class ArrayFile(Closeable):
         self._rows += len(rows)
 
     def append_parts(self, rows: np.ndarray) -> None:
-        """Adds rows that may be more than memory holds."""
+        """Adds rows that may exceed memory."""
         for at in range(0, len(rows), 1 << 16):
             self.append(rows[at : at + (1 << 16)])
 
@@ -77,15 +76,15 @@ class ArrayFile(Closeable):
 
 
 class FingerprintIndex(Closeable):
-    """The fingerprints of earlier runs; this process alone adds to them until it is closed.
+    """The fingerprints of earlier runs, locked for this process until closed.
 
     Args:
-        path: the directory; made where it is not there.
-        settings: that this run's fingerprints are made with.
+        path: the directory; created if missing.
+        settings: of this run's fingerprints.
 
     Raises:
-        SynthError: not an index of fingerprints, a damaged one, or one made with other settings.
-        OutputInUseError: another run adds to it.
+        SynthError: not an index of fingerprints, or damaged, or made with other settings.
+        OutputInUseError: another run is adding to it.
     """
 
     def __init__(self, path: str, settings: dict[str, Any]) -> None:
@@ -111,7 +110,7 @@ class FingerprintIndex(Closeable):
     def _read(self, settings: dict[str, Any]) -> list[dict[str, Any]]:
         file = self.path / "index.json"
         if not file.exists():
-            # A run that was killed while it added the first has left its fingerprints alone.
+            # A run that was killed while adding the first segment leaves fingerprints without a description.
             begun = re.compile(r"\.|fingerprints-00000\.npy$")
             if not all(map(begun.match, os.listdir(self.path))):
                 raise SynthError(f"{self.path}: not an index (no index.json); name a new directory")
@@ -133,12 +132,12 @@ class FingerprintIndex(Closeable):
         return segments
 
     def ends_with(self, job: str) -> bool:
-        """Whether this job's texts were added last."""
+        """Whether the last segment is from this job."""
         return bool(self._segments) and self._segments[-1]["job"] == job
 
     def into(self, store: ArrayFile) -> None:
-        """Copies all fingerprints in their order. Raises SynthError: a segment is missing or not what the
-        description says."""
+        """Copies all fingerprints in order. Raises SynthError: a segment is missing or does not agree with the
+        description."""
         for segment in self._segments:
             file = self.path / Path(str(segment["file"])).name
             try:
@@ -153,7 +152,7 @@ class FingerprintIndex(Closeable):
             store.append_parts(rows)
 
     def add(self, rows: np.ndarray, job: str) -> None:
-        """Keeps the fingerprints of a run as a segment; the description changes last."""
+        """Adds the fingerprints of a run as a segment; the description is changed last."""
         name = f"fingerprints-{len(self._segments):05d}.npy"
         file = AtomicFile(self.path / name, force=True, claimed=True)
         try:
@@ -170,29 +169,29 @@ class FingerprintIndex(Closeable):
 
 
 def job_hash(job: dict[str, Any]) -> str:
-    """What an index knows a run by."""
+    """The identity of a run in an index."""
     return hashlib.sha256(json_bytes(job)).hexdigest()[:16]
 
 
 SCHEME = "redis://"
-_AT_ONCE = 1000  # signatures a request
+_AT_ONCE = 1000  # signatures per request
 
 
 class SharedIndex(Closeable):
-    """The index of several machines: ``datasketch.MinHashLSH`` in a Redis store, at the same time perhaps.
+    """An index shared by several machines, possibly at the same time: ``datasketch.MinHashLSH`` in a Redis store.
 
-    Under NAME stand datasketch's keys (``NAME_keys``, ``NAME_bucket_…``; made with ``params=(bands, rows)`` and
-    ``prepickle=False``, so that nothing is ever unpickled) and three of ours: the signatures by the keys
-    (``NAME_signatures``), what all must agree in (``NAME_settings``) and the runs that ended (``NAME_jobs``).
-    A key is a hash of 16 bytes of the signature: equal ones are kept once.
+    Its keys are those of datasketch (``NAME_keys``, ``NAME_bucket_…``; made with ``params=(bands, rows)`` and
+    ``prepickle=False``, so that nothing is ever unpickled) and three of ours: signatures by key
+    (``NAME_signatures``), common settings (``NAME_settings``) and finished runs (``NAME_jobs``). A key is a 16-byte
+    hash of the signature, so that equal ones are stored once.
 
     Args:
         url: redis://[USER:PASSWORD@]HOST[:PORT]/NAME.
-        settings: that signatures are made with; bands, rows: of a signature, see ``shape``.
+        settings: of the signatures; bands, rows: of a signature, see ``shape``.
 
     Raises:
-        UsageError: the URL names no host or no index.
-        SynthError: the packages are missing, the server is, or other settings were used.
+        UsageError: the URL has no host or no index.
+        SynthError: the packages or the server are missing, or other settings were used.
     """
 
     def __init__(self, url: str, settings: dict[str, Any], bands: int, rows: int) -> None:
@@ -235,13 +234,13 @@ class SharedIndex(Closeable):
             raise SynthError(f"{self.path}: {hide(str(error))}; is the server running?") from error
 
     def _agree(self, settings: dict[str, Any]) -> None:
-        wanted = json_bytes(settings)
-        self._redis.setnx(f"{self._name}_settings", wanted)
+        own = json_bytes(settings)
+        self._redis.setnx(f"{self._name}_settings", own)
         stored = self._redis.get(f"{self._name}_settings")
-        if stored != wanted:
+        if stored != own:
             raise SynthError(
                 f"{self.path}: was made with {bytes(stored or b'').decode('utf-8', 'replace')}, not "
-                f"{wanted.decode()}; use the same, or another name"
+                f"{own.decode()}; use the same, or another name"
             )
 
     def ends_with(self, job: str) -> bool:
@@ -250,8 +249,8 @@ class SharedIndex(Closeable):
             return bool(self._redis.sismember(f"{self._name}_jobs", job))
 
     def near(self, rows: np.ndarray) -> np.ndarray:
-        """The signatures in the index that share a band with one of ``rows``, each once in the order of
-        their keys; both uint32 [any, permutations]."""
+        """The signatures in the index that share a band with one of ``rows``, each once, in order of their keys;
+        both uint32 [any, permutations]."""
         with self._named_errors():
             met: set[bytes] = set()
             tables = list(zip(self._lsh.hashtables, self._lsh.hashranges, strict=True))
@@ -271,8 +270,7 @@ class SharedIndex(Closeable):
         return array.reshape(-1, rows.shape[1])
 
     def add(self, rows: np.ndarray, job: str) -> None:
-        """Adds the signatures of a run; what is there already stays as it is, so that a run that was
-        killed here can do it again."""
+        """Adds the signatures of a run; existing ones are not changed, so that a killed run can repeat it."""
         from datasketch import LeanMinHash
 
         with self._named_errors(), self._lsh.insertion_session(buffer_size=_AT_ONCE) as session:
@@ -286,7 +284,7 @@ class SharedIndex(Closeable):
             self._redis.sadd(f"{self._name}_jobs", job)
 
     def _signed(self, rows: np.ndarray) -> Iterator[dict[bytes, np.ndarray]]:
-        """The signatures of texts that have shingles by their keys, some at a time."""
+        """The signatures, by key, of texts with shingles, some at a time."""
         for at in range(0, len(rows), _AT_ONCE):
             signed = {
                 blake2b(row.astype("<u4").tobytes(), digest_size=16).digest(): row

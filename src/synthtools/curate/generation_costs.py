@@ -1,4 +1,4 @@
-"""What answers will cost: an estimate from a few prompts."""
+"""The cost of answers, estimated from a few prompts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from synthtools.errors import SynthError
 from synthtools.lm.generation import Generator, Prompt
 from synthtools.lm.token_budget import Spending
 
-# Of a dry run: enough to show how long answers are, at hardly any price.
+# Prompts in a dry run: enough to estimate the length of answers, at little cost.
 SAMPLED = 16
 
 
 class SampledPrompts(NamedTuple):
-    """Prompts of a corpus: how many there are, of how many passages, their bytes, and a sample drawn by their keys."""
+    """Prompts of a corpus: their number, passages and bytes, and a sample drawn by their keys."""
 
     number: int
     passages: int
@@ -29,31 +29,24 @@ class SampledPrompts(NamedTuple):
 def sampled(
     items: Iterable[PromptedRecords], seed: int, passages: Callable[[Prompt], int]
 ) -> SampledPrompts:
-    """One pass over the prompts; which are drawn depends on the seed and the records alone.
-
-    Args:
-        passages: how often a model is asked for one of them.
-    """
-    count = size = asked = 0
+    """One pass over the prompts; the sample depends only on the seed and the records. ``passages``: number of requests
+    for a prompt."""
+    count = size = requests = 0
     drawn: list[tuple[int, int, Prompt]] = []
     for _, prompts, keys in items:
         for prompt, key in zip(prompts, keys.tolist(), strict=True):
             count += 1
             size += prompt.size
-            asked += passages(prompt)
+            requests += passages(prompt)
             prompt = prompt._replace(key=int(key).to_bytes(8, "little"))
             drawn.append((prompt.seed(seed), count, prompt))
         drawn = sorted(drawn)[:SAMPLED]
-    return SampledPrompts(count, asked, size, [prompt for _, _, prompt in drawn])
+    return SampledPrompts(count, requests, size, [prompt for _, _, prompt in drawn])
 
 
 class CostEstimate(TypedDict):
-    """What the answers of one model take; ``tokens_low`` and ``tokens_high`` are a 95 % interval.
-
-    Attributes:
-        requests: answers asked for; failed: of the sample, prompts without an answer.
-        seconds: at the speed of the sample.
-    """
+    """The cost of one model's answers, with a 95 % interval of ``tokens`` and ``seconds`` at the speed of the sample.
+    ``sampled`` and ``failed``: prompts of the sample."""
 
     requests: int
     prompt_tokens: int
@@ -66,10 +59,7 @@ class CostEstimate(TypedDict):
 
 
 def estimate(prompts: SampledPrompts, generator: Generator, answers_each: float) -> CostEstimate:
-    """Has the sample answered and scales what it took up to all prompts.
-
-    Args:
-        answers_each: answers to each prompt.
+    """Generates answers to the sample and scales their cost to all prompts, with ``answers_each`` answers per prompt.
 
     Raises:
         SynthError: none of the sample is answered, or a server reports no numbers of tokens.
@@ -80,13 +70,13 @@ def estimate(prompts: SampledPrompts, generator: Generator, answers_each: float)
     answers = list(generator.generate(prompts.sample))
     seconds = time.perf_counter() - start
     spent = Spending(budget=("tokens", float("inf")))
-    lengths, sizes, asked = [], [], []
+    lengths, sizes, prompt_tokens = [], [], []
     for prompt, answer in zip(prompts.sample, answers, strict=True):
         if answer.error is None:
             spent.add(answer, prompt)
             lengths.append(answer.tokens or 0)
             sizes.append(prompt.size)
-            asked.append(answer.prompt_tokens or 0)
+            prompt_tokens.append(answer.prompt_tokens or 0)
     if not lengths:
         raise SynthError(f"none of {len(answers)} prompts was answered: {answers[0].error}")
     average = float(np.mean(lengths))
@@ -94,8 +84,8 @@ def estimate(prompts: SampledPrompts, generator: Generator, answers_each: float)
     reach = (
         stdtrit(degrees, 0.975) * np.std(lengths, ddof=1) / len(lengths) ** 0.5 if degrees else 0
     )
-    # A prompt has the tokens of its chat template and those of its text: a line through the sample.
-    line = np.polyfit(sizes, asked, 1) if np.ptp(sizes) else [np.mean(asked)]
+    # Tokens of a prompt are linear in its size, with those of the chat template as a constant.
+    line = np.polyfit(sizes, prompt_tokens, 1) if np.ptp(sizes) else [np.mean(prompt_tokens)]
     each = max(0.0, float(np.polyval(line, prompts.size / prompts.number)))
     requests = prompts.number * answers_each
     return {

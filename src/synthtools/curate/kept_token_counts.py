@@ -1,4 +1,4 @@
-"""Numbers of tokens, kept across runs under a hash of the tokenizer and the texts."""
+"""A cache of numbers of tokens across runs, by a hash of the tokenizer and the texts."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from synthtools.lm.kept_values import key_of
 from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.records.value_cache import ValueCache
 
-# Counts of some 200 GB of text [ours].
+# Counts for about 200 GB of text [ours].
 _MOST_BYTES = 1 << 30
 
 
 class KeptTokenCounts:
-    """Counts the tokens of texts; texts that were counted together before are not counted again.
-
-    The cache saves time and nothing else: where it cannot be written, all texts are counted.
+    """Counts the tokens of texts; batches of texts counted before are taken from the cache. If the cache fails, all
+    texts are counted.
 
     Args:
         folder: of the cache; other processes may use it at the same time.
-        remark: called with the reason where the cache cannot be used.
+        remark: called with the reason if the cache cannot be used.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class KeptTokenCounts:
 
     @contextmanager
     def _giving_up(self) -> Iterator[None]:
-        """Goes on without the cache where it fails."""
+        """Continues without the cache if it fails."""
         try:
             yield
         except SynthError as error:

@@ -1,4 +1,4 @@
-"""All texts that a search for duplicates knows: those of an index, those held against, and its own."""
+"""All texts of a search for duplicates: those of an index, those only compared with, and the run's own."""
 
 from __future__ import annotations
 
@@ -18,12 +18,9 @@ from synthtools.text.similar_clusters import estimate, similar_clusters, true_ja
 
 
 class RecordPlaces:
-    """Where records stand, and which input each is of.
+    """Positions and inputs of records. ``input_of``: number of a shard's input, by the shard's name.
 
-    Args:
-        input_of: number of a shard's input by the shard's name.
-
-    Memory: 12 bytes a record.
+    Memory: 12 bytes per record.
     """
 
     def __init__(self, input_of: dict[str, int]) -> None:
@@ -40,7 +37,7 @@ class RecordPlaces:
         self._numbers.append(batch.numbers)
 
     def settle(self) -> None:
-        """All records are there."""
+        """Concatenates the arrays, after the last record."""
         self._shard = [np.concatenate([np.zeros(0, np.int32), *self._shard])]
         self._numbers = [np.concatenate([np.zeros(0, np.int64), *self._numbers])]
 
@@ -58,12 +55,9 @@ class RecordPlaces:
 
 
 def equal_clusters(fingerprints: np.ndarray) -> np.ndarray:
-    """The first text of those that are equal to each, int64 [texts].
+    """For each text the first text equal to it, int64 [texts]; ``fingerprints``: uint64 [texts, 2].
 
-    Args:
-        fingerprints: uint64 [texts, 2].
-
-    Memory: about 60 bytes a text.
+    Memory: about 60 bytes per text.
     """
     first, second = fingerprints[:, 0], fingerprints[:, 1]
     order = np.lexsort((second, first))  # stable: equal ones in the order of the texts
@@ -75,14 +69,14 @@ def equal_clusters(fingerprints: np.ndarray) -> np.ndarray:
 
 
 def kept_of_clusters(roots: np.ndarray, fixed: int, keys: np.ndarray | None) -> np.ndarray:
-    """For each text the one of its cluster that is kept, int64 [texts].
+    """For each text the kept text of its cluster, int64 [texts].
 
     Args:
         roots: the first text of each text's cluster.
-        fixed: so many texts at the beginning stay whatever happens: a cluster that has one of them
-            keeps its first alone, besides these.
-        keys: float64 [texts]; of the others the one of the largest key is kept, the first of
-            several, NaN below all; None for the first.
+        fixed: this many texts at the beginning are never removed: a cluster with one of them keeps only its
+            first, besides these.
+        keys: float64 [texts]; in other clusters the text with the largest key is kept (NaN last, ties to the
+            first); None: the first.
     """
     if keys is None or not len(roots):
         return roots
@@ -95,11 +89,11 @@ def kept_of_clusters(roots: np.ndarray, fixed: int, keys: np.ndarray | None) -> 
 
 @dataclass(frozen=True)
 class DuplicateClusters:
-    """Texts, and which of them is kept in the place of which.
+    """Clusters of duplicates.
 
     Attributes:
         roots: the first text of each text's cluster; kept: the kept one; both int64 [texts].
-        fixed: how many texts at the beginning are not this run's to remove.
+        fixed: number of texts at the beginning that this run does not remove.
     """
 
     roots: np.ndarray
@@ -107,21 +101,21 @@ class DuplicateClusters:
     fixed: int
 
     def removed(self) -> np.ndarray:
-        """Which texts are to go, bool [texts]."""
+        """Which texts are removed, bool [texts]."""
         own = np.arange(len(self.kept))
         return np.asarray((self.kept != own) & (own >= self.fixed))
 
     def sizes(self) -> np.ndarray:
-        """How many texts each text's cluster has, int64 [texts]."""
+        """The size of each text's cluster, int64 [texts]."""
         return np.asarray(np.bincount(self.roots, minlength=len(self.roots))[self.roots])
 
     def summary(self, inputs: np.ndarray, names: list[str]) -> dict[str, Any]:
-        """Counts of clusters by size, of removed texts by input, and by the input of what is kept. ``inputs``:
+        """Counts of clusters by size, and of removed texts by input and by the input of the kept text. ``inputs``:
         number of each text's input, int64 [texts]; ``names``: of the inputs."""
         per_root = np.bincount(self.roots, minlength=len(self.roots))
         sizes = Counter(per_root[per_root > 1].tolist())
         removed = np.flatnonzero(self.removed())
-        there = np.bincount(inputs[self.fixed :], minlength=len(names))
+        totals = np.bincount(inputs[self.fixed :], minlength=len(names))
         gone = np.bincount(inputs[removed], minlength=len(names))
         ends = inputs[removed].tolist(), inputs[self.kept[removed]].tolist()
         pairs = Counter(zip(*ends, strict=True))
@@ -133,23 +127,23 @@ class DuplicateClusters:
             "largest_cluster": max(sizes, default=1 if len(self.roots) else 0),
             "cluster_sizes": sorted(map(list, sizes.items())),
             "by_input": [
-                {"input": name, "texts": int(there[i]), "removed": int(gone[i])}
+                {"input": name, "texts": int(totals[i]), "removed": int(gone[i])}
                 for i, name in enumerate(names)
-                if there[i]
+                if totals[i]
             ],
             "by_pair": [
                 {
                     "removed_from": names[left],
                     "kept_in": names[right],
                     "removed": count,
-                    "share": count / int(there[left]),
+                    "share": count / int(totals[left]),
                 }
                 for (left, right), count in sorted(pairs.items())
             ],
         }
 
     def examples(self, most: int) -> list[int]:
-        """Removed texts to show: the first of so many clusters at even distances, int."""
+        """At most ``most`` removed texts to show: the first of evenly spaced clusters."""
         removed = np.flatnonzero(self.removed())
         _, first = np.unique(self.roots[removed], return_index=True)
         chosen = removed[np.sort(first)]
@@ -158,10 +152,10 @@ class DuplicateClusters:
 
 
 class KnownTexts(Closeable):
-    """Fingerprints of texts in their order, and where each stands.
+    """Fingerprints and positions of texts, in order.
 
-    A text is a record, or a paragraph or line of one. Texts are numbered: those of the index, those
-    of records that are only read, and from ``fixed`` on those of the run's own records.
+    A text is a record, or a paragraph or line of one. Texts are numbered: first those of the index, then those of
+    records that are only read, and from ``fixed`` on those of the run's own records.
 
     Args:
         names: of the inputs; input_of: the number of each shard's input by the shard's name.
@@ -195,7 +189,7 @@ class KnownTexts(Closeable):
         self._sets.close()
 
     def add(self, batch: Batch, fingerprints: Fingerprints) -> None:
-        """Takes the next records, those that are only read first."""
+        """Takes the next records; those that are only read come first."""
         self._places.add(batch)
         self._rows.append(fingerprints.rows)
         self._counts.append(fingerprints.counts)
@@ -206,12 +200,12 @@ class KnownTexts(Closeable):
             self._set_sizes.append(np.diff(fingerprints.sets.offsets))
 
     def begin_own(self) -> None:
-        """From here on records are the run's own."""
+        """Marks the following records as the run's own."""
         self._own_from = len(self._places)
         self.fixed = len(self._rows)
 
     def settle(self) -> None:
-        """All records are there."""
+        """Completes the arrays, after the last record."""
         if self._shared is not None:  # its texts come before all others
             known = self._shared.near(self.own_rows())
             with self._rows as others:
@@ -234,13 +228,13 @@ class KnownTexts(Closeable):
         return len(self._places) - self._own_from
 
     def texts_of(self, first: int, count: int) -> np.ndarray:
-        """Where the texts of some of the run's own records begin, and where the last ends. ``first``: the first
-        record, from 0; ``count``: of the records. Returns int64 [count + 1]."""
+        """The first text of each of ``count`` of the run's own records, from record ``first`` (from 0) on, and the
+        end of the last, int64 [count + 1]."""
         at = self._own_from + first
         return self._starts[at : at + count + 1]
 
     def equal(self) -> DuplicateClusters:
-        """Which texts are equal."""
+        """Clusters of equal texts."""
         return self._duplicates(equal_clusters(self._rows.array()))
 
     def similar(
@@ -249,7 +243,7 @@ class KnownTexts(Closeable):
         mapped: Callable[..., Iterable[Any]],
         advance: Callable[[int], None],
     ) -> DuplicateClusters:  # fmt: skip
-        """Which texts are similar (see ``similar_clusters``)."""
+        """Clusters of similar texts (see ``similar_clusters``)."""
         sets = self._shingles()
         roots, self.partly = similar_clusters(self._rows.array(), threshold, sets, mapped, advance)
         return self._duplicates(roots)
@@ -267,7 +261,7 @@ class KnownTexts(Closeable):
         return DuplicateClusters(roots, kept_of_clusters(roots, self.fixed, keys), self.fixed)
 
     def similarity(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Jaccard indices of pairs, estimated where texts are not verified; 1 of equal texts."""
+        """Jaccard indices of pairs, estimated unless texts are verified; 1 for equal texts."""
         if self.comparison.method == "exact":
             return np.ones(len(left))
         sets = self._shingles()
@@ -279,7 +273,7 @@ class KnownTexts(Closeable):
         return int(np.searchsorted(self._starts, text, side="right")) - 1
 
     def place(self, text: int) -> tuple[str, int]:
-        """Where a text stands: file and line; of a text of the index, its number there."""
+        """File and line of a text; for a text of the index, its number there."""
         if text < self._offset:
             return self._names[-1], text + 1
         return self._places.of(self._record(text))
@@ -291,5 +285,5 @@ class KnownTexts(Closeable):
         return clusters.summary(np.concatenate([of_index, inputs]), self._names)
 
     def own_record(self, text: int) -> int | None:
-        """The number of a text's record among the run's own, None for another's."""
+        """The number of a text's record among the run's own; None for other records."""
         return self._record(text) - self._own_from if text >= self.fixed else None

@@ -1,4 +1,4 @@
-"""Documents of several parts put into one order, in little memory."""
+"""Documents of several parts in one order, in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from synthtools.records.batch import Batch
 from synthtools.records.spool import Spool
 from synthtools.records.transform import as_lines, merged
 
-# What is put in order at once, about: documents, and bytes of them.
+# Approximate sizes of what is sorted at once: documents and bytes.
 _GROUP = 2048
 _GROUP_BYTES = 4 << 20
 _BUCKET_BYTES = 64 << 20
-# Every bucket of a shuffle is an open file.
+# Each bucket of a shuffle is an open file.
 _BUCKETS = 128
 _BUFFER_BYTES = 256 << 10
 
-# Documents in their order, and for each the part that it comes from (int, [documents]).
+# Documents in order, and the part of each (int [documents]).
 MixedRecords = Iterator[tuple[Batch, np.ndarray]]
 
 
@@ -35,9 +35,9 @@ def mixed(
     seed: int | None,
     read_ahead: bool,
 ) -> MixedRecords:
-    """The documents of the parts, read once more from their sources. ``seed``: of a shuffle; None to interleave
-    them. ``read_ahead``: in a thread, and each source that is read again in one of its own."""
-    # What becomes JSON must not depend on which documents happen to be neighbours.
+    """The documents of the parts, read again from their sources. ``seed``: of a shuffle; None: interleave them.
+    ``read_ahead``: in a thread, and each source that is read again in another."""
+    # Conversion to JSON must not depend on which documents are adjacent.
     same = of_one_form(surveys)
     streams: list[Iterator[Batch]] = []
     for survey, part in zip(surveys, parts, strict=True):
@@ -55,12 +55,12 @@ def mixed(
 
 
 def interleave(parts: Sequence[MixturePart], streams: Sequence[Iterator[Batch]]) -> MixedRecords:
-    """Every part near its share from the first document on (see ``mixture_parts.interleaved``).
+    """Keeps every part close to its share from the first document on (see ``mixture_parts.interleaved``).
 
     Args:
-        streams: the documents of each part, in its order.
+        streams: the documents of each part, in order.
 
-    Memory: some batches of each stream, and some MB of documents or the longest.
+    Memory: a few batches of each stream, and a few MB of documents or the longest one.
     """
     owners = interleaved(parts)
     cursors = [_Cursor(stream) for stream in streams]
@@ -70,13 +70,13 @@ def interleave(parts: Sequence[MixturePart], streams: Sequence[Iterator[Batch]])
         batches: list[Batch] = []
         for index, count in enumerate(np.bincount(group, minlength=len(parts)).tolist()):
             batches += cursors[index].take(count)
-        # The batches hold part after part: the place of each document's part gives its own.
+        # The batches are ordered by part: sorting by part gives each document's position.
         order = np.empty(len(group), np.int64)
         order[np.argsort(group, kind="stable")] = np.arange(len(group))
         yield merged(batches, order), group
         start += len(group)
-        held = sum(int(batch.sizes().sum()) for batch in batches)
-        fitting = len(group) * _GROUP_BYTES // max(1, held)
+        total = sum(int(batch.sizes().sum()) for batch in batches)
+        fitting = len(group) * _GROUP_BYTES // max(1, total)
         size = max(1, min(_GROUP, 4 * size, fitting))
 
 
@@ -105,13 +105,9 @@ class _Cursor:
 def shuffle(
     parts: Sequence[MixturePart], streams: Sequence[Iterator[Batch]], seed: int, record_bytes: int
 ) -> MixedRecords:
-    """All documents in a random order.
+    """All documents in random order. ``record_bytes``: of all documents, approximately.
 
-    Args:
-        record_bytes: of all documents, about.
-
-    Memory: 64 MB of documents some times over, or a 128th part of them where that is more; 100
-    bytes a document.
+    Memory: a few times 64 MB of documents, or a 128th part of them if that is more; 100 bytes per document.
     """
     ranks = shuffled(parts, seed)
     documents = sum(map(len, ranks))
@@ -134,7 +130,7 @@ def shuffle(
 
 
 class _Bucket:
-    """Documents that are neighbours in the shuffled order."""
+    """Documents with adjacent ranks in the shuffled order."""
 
     def __init__(self, spool: Spool) -> None:
         self.records = 0

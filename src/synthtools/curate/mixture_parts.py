@@ -1,8 +1,7 @@
 """How much of each source goes into a mixture, which documents, and in which order.
 
-Shares are exact: a source is off by less than one document. Which documents is a function of the
-seed and of each document; the order is one in which every source stays as near to its share as whole
-documents allow.
+Shares are exact to less than one document per source. The choice of documents depends on the seed and on each document;
+the order keeps every source as close to its share as whole documents allow.
 """
 
 from __future__ import annotations
@@ -41,12 +40,12 @@ class MeasuredSource:
 
 @dataclass(frozen=True)
 class MixturePart:
-    """What a source gives.
+    """The part of a source in a mixture.
 
     Attributes:
-        share: that was asked for.
-        wanted: units that this makes.
-        passes: of each pass over the source the documents taken, int64, ascending.
+        share: requested.
+        wanted: the units for it.
+        passes: the documents taken in each pass over the source, int64, ascending.
     """
 
     source: MeasuredSource
@@ -63,7 +62,7 @@ class MixturePart:
         return int(sum(self.source.sizes[taken].sum() for taken in self.passes))
 
     def sizes(self) -> np.ndarray:
-        """Sizes of the documents in the order in which they are given."""
+        """Sizes of the documents in output order."""
         return np.concatenate([np.zeros(0, np.int64), *(self.source.sizes[t] for t in self.passes)])
 
 
@@ -75,16 +74,16 @@ def by_shares(
     seed: int,
     whole: bool,
 ) -> list[MixturePart]:
-    """Parts that make the shares.
+    """Parts with the requested shares.
 
     Args:
-        shares: taken as the decimal numbers that they are written as; 0 leaves a source out.
-        total: units of the mixture; None: the most that needs no document more than ``epochs`` times.
-        epochs: how often a document may come at most; each pass is whole before the next begins.
+        shares: interpreted as exact decimal numbers; 0 leaves a source out.
+        total: units of the mixture; None: the maximum for ``epochs`` passes.
+        epochs: passes over a source at most; each is completed before the next begins.
         whole: units are documents, whose number is met exactly.
 
     Raises:
-        SynthError: a source is too small; the message says what total there is enough for.
+        SynthError: a source is too small; the message gives the possible total.
     """
     exact = [Fraction(str(share)) for share in shares]
     for source, share in zip(sources, exact, strict=True):
@@ -125,13 +124,13 @@ def _passes(source: MeasuredSource, wanted: Fraction, place: int, seed: int) -> 
 
 
 def _draws(source: MeasuredSource, place: int, seed: int, turn: int = 0) -> np.ndarray:
-    """One number for each document of a source, uniform in (0, 1). The versions that sources hold of one
-    document (with one id) have nothing to do with each other."""
+    """One number for each document of a source, uniform in (0, 1), independent for documents with the same id in
+    different sources."""
     return record_uniforms(seed, source.keys, lane_of("mix", str(place), str(turn)))
 
 
 def _subset(sizes: np.ndarray, draws: np.ndarray, wanted: float) -> np.ndarray:
-    """Documents drawn until their sizes add up to ``wanted``, as closely as whole documents can."""
+    """Documents drawn until their sizes add up to ``wanted``, as closely as possible with whole documents."""
     order = np.argsort(draws, kind="stable")
     sums = np.cumsum(sizes[order])
     count = int(np.searchsorted(sums, wanted))  # sums[count] is the first to reach it
@@ -151,7 +150,7 @@ def everything(sources: Sequence[MeasuredSource]) -> list[MixturePart]:
 
 
 def subsample(sources: Sequence[MeasuredSource], total: int, seed: int) -> list[MixturePart]:
-    """A sample of one size from the pool of all sources (accumulate-subsample, arXiv 2410.16713). Raises
+    """A sample of ``total`` units from the pool of all sources (accumulate-subsample, arXiv 2410.16713). Raises
     SynthError: the pool is too small."""
     pool = sum(source.total for source in sources)
     if total > pool:
@@ -169,9 +168,9 @@ def subsample(sources: Sequence[MeasuredSource], total: int, seed: int) -> list[
 
 
 def interleaved(parts: Sequence[MixturePart]) -> np.ndarray:
-    """From which part each document of the mixture comes, int32 [documents]. Within a part documents keep their
-    order. The middle of each is where its part would be if all were spread evenly, so no prefix of the mixture
-    favours a source."""
+    """The part of each document of the mixture, int32 [documents]. Documents keep their order within a part, and are
+    sorted by where their middle would be if each part were spread evenly, so that no prefix of the mixture favours
+    a source."""
     places, owners = [np.zeros(0)], [np.zeros(0, np.int32)]
     for index, part in enumerate(parts):
         sizes = part.sizes().astype(np.float64)
@@ -184,7 +183,7 @@ def interleaved(parts: Sequence[MixturePart]) -> np.ndarray:
 
 
 def shuffled(parts: Sequence[MixturePart], seed: int) -> list[np.ndarray]:
-    """For each part the place of each of its documents in a full shuffle of the mixture, int64."""
+    """For each part, the positions of its documents in a full shuffle of the mixture, int64."""
     draws = []
     for index, part in enumerate(parts):
         for turn, taken in enumerate(part.passes):
@@ -198,7 +197,7 @@ def shuffled(parts: Sequence[MixturePart], seed: int) -> list[np.ndarray]:
 
 
 def manifest(parts: Sequence[MixturePart]) -> list[dict[str, Any]]:
-    """What came of the plan, for the report."""
+    """The resulting parts, for the report."""
     units = sum(part.units for part in parts) or 1
     return [
         {

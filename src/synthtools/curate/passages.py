@@ -1,4 +1,4 @@
-"""Documents rephrased passage by passage (WRAP, BeyondWeb): cut between sentences, asked apart, joined again."""
+"""Documents rephrased by passage (WRAP, BeyondWeb): split between sentences, answered separately, joined."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _SPACE = re.compile(rb"\s+")
 
 
 def passages(text: str, most: int) -> list[str]:
-    """Runs of whole sentences of at most so many words, longer only where one sentence is; together they are the
-    text. Sentences end as in ``phrases``; what stands before a sentence's first word goes with it."""
-    # Half of a surrogate pair has no UTF-8; it becomes a question mark.
+    """Splits a text into runs of whole sentences of at most ``most`` words (more only for a single sentence). Sentences
+    end as in ``phrases``; text before a sentence's first word belongs to it."""
+    # An unpaired surrogate, which has no UTF-8 form, becomes a question mark.
     data = text.encode("utf-8", "replace")
     sentences = sentences_of(TextBuffer.of([data.decode()]))
     words = np.flatnonzero(sentences.opens)
@@ -44,18 +44,18 @@ def prompts(field: str, system: str | None) -> PromptBuilder:
 
 
 def with_counts(batches: Iterable[Batch], field: str, most: int) -> Iterator[Batch]:
-    """Adds how many passages a document had."""
+    """Adds the number of passages of each document."""
     for batch in batches:
         counts = [len(passages(text, most)) for text in batch.column(field)]
         yield batch.adding({"passages": Column("int", counts)})
 
 
 class PassageAnswers(GeneratorAround):
-    """A generator that answers to each passage of a document apart; a document that lacks one has no answer.
+    """A generator that answers each passage of a document separately; if one fails, the document has no answer.
 
     Args:
-        generator: its owner closes it.
-        wording: what is asked, before a passage.
+        generator: closed by its owner.
+        wording: the instruction before a passage.
         most: words of a passage.
     """
 
@@ -95,7 +95,7 @@ class PassageAnswers(GeneratorAround):
 
 
 def _joined(parts: list[Answer]) -> Answer:
-    """The answers to passages as that to their document."""
+    """Joins the answers to passages into the answer to their document."""
 
     def total(numbers: list[int | None]) -> int | None:
         return None if None in numbers else sum(number or 0 for number in numbers)

@@ -1,4 +1,4 @@
-"""Records → prompts; the beginnings of documents too, to be continued (iterative collapse, arXiv 2305.17493)."""
+"""Records → prompts, including beginnings of documents to be continued (iterative collapse, arXiv 2305.17493)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from synthtools.records.shapes import conversation as conversation_of
 _ROLES = ("system", "user", "assistant")
 
 # WRAP (arXiv 2401.16380) rephrases a document in one of four styles; BeyondWeb (arXiv 2508.10975) changes its format
-# (questions and answers), its tone (that of a teacher) or its structure (denser, easier to find one's way in), or sums it
-# up. The words are ours, and the names of BeyondWeb's.
+# (questions and answers), its tone (that of a teacher) or its structure (denser, easier to navigate), or summarises it.
+# The wording is [ours], as are the names of BeyondWeb's styles.
 STYLES = {
     "wrap-easy": (
         "Rewrite the text below so that a young child can follow it. Use very short sentences and "
@@ -68,11 +68,11 @@ STYLES = {
 
 
 class UnusableRecord(Exception):  # noqa: N818 (a reason; the batch raises the error)
-    """A record makes no prompt, and why."""
+    """A record cannot be made into a prompt; the message says why."""
 
 
 def text_in(record: dict[str, Any], field: str) -> str:
-    """The text of a field; raises UnusableRecord where it has none."""
+    """The text of a field. Raises UnusableRecord: it is not a text."""
     value = record[field]
     if not isinstance(value, str):
         raise UnusableRecord(f'field "{field}" has no text')
@@ -80,7 +80,7 @@ def text_in(record: dict[str, Any], field: str) -> str:
 
 
 def conversation(text: str, system: str | None) -> Prompt:
-    """A conversation that begins with this message of the user; its key is still open."""
+    """A conversation that begins with this message of the user, without a key."""
     first = () if system is None else ({"role": "system", "content": system},)
     return Prompt(b"", messages=(*first, {"role": "user", "content": text}))
 
@@ -90,11 +90,11 @@ class PromptBuilder:
     """How a record becomes a prompt.
 
     Attributes:
-        fields: that a record must have.
+        fields: required fields of a record.
         build: record's values → a text or a list of messages.
         system: first message of each conversation.
-        plain: the text is continued as it is, without a conversation.
-        optional: fields that a record may lack; it then lacks them in the values.
+        plain: the text is continued without a conversation.
+        optional: optional fields; missing ones are not among the values.
     """
 
     fields: tuple[str, ...]
@@ -104,7 +104,7 @@ class PromptBuilder:
     optional: tuple[str, ...] = ()
 
     def prompt(self, record: dict[str, Any]) -> Prompt:
-        """The prompt of a record; its key is still open. Raises UnusableRecord: the record makes none."""
+        """The prompt of a record, without a key. Raises UnusableRecord: there is none."""
         built = self.build(record)
         if isinstance(built, str):
             if self.plain:
@@ -115,7 +115,7 @@ class PromptBuilder:
         messages = _checked(built)
         if self.plain:
             where = parameter("plain")
-            raise UnusableRecord(f"holds a conversation, which {where} cannot go on with")
+            raise UnusableRecord(f"holds a conversation, which {where} cannot continue")
         if self.system is not None and messages[0]["role"] != "system":
             messages = [{"role": "system", "content": self.system}, *messages]
         return Prompt(b"", messages=tuple(messages))
@@ -154,8 +154,8 @@ def from_field(
 
 
 def from_shape(shape: ShapeName | None, system: str | None, plain: bool) -> PromptBuilder:
-    """The prompt of chats and instructions, up to where an answer that they have begins. ``shape``: of all
-    records; ``None``: a field ``prompt``, else the shape that a record's fields show."""
+    """The prompt of chats and instructions, without a final answer. ``shape``: of all records; None: a field
+    ``prompt``, else the shape recognised from a record's fields."""
     own = from_field("prompt", None)
 
     def build(record: dict[str, Any]) -> str | list[dict[str, str]]:
@@ -195,7 +195,7 @@ def _after(record: dict[str, Any], context_field: str | None, text: str) -> str:
 
 
 class PromptedRecords(NamedTuple):
-    """Records with their prompts, whose keys are still open. ``keys``: of the records, uint64."""
+    """Records with their prompts, without keys. ``keys``: of the records, uint64."""
 
     batch: Batch
     prompts: list[Prompt]
@@ -211,8 +211,8 @@ class PromptedRecords(NamedTuple):
 def prompted(
     batches: Iterable[Batch], builder: PromptBuilder, rejects: Rejects, taken: tuple[str, ...] = ()
 ) -> Iterator[PromptedRecords]:
-    """The records that make prompts; the others go to ``rejects``. ``taken``: fields that answers will be
-    written to, which a record must not have yet."""
+    """The records with prompts; the others go to ``rejects``. ``taken``: fields for the answers, which a record must
+    not have yet."""
     keys = RecordKeys(apart=True)
     remedy = f"use {parameter('prompt_field')} or {parameter('template')}"
     for batch in batches:
@@ -229,11 +229,10 @@ def prompted(
                 for name, value in record.items():
                     if value is MISSING or value is None:
                         raise AbsentError(name)
-                if there := [
-                    name for name, column in written.items() if column[index] is not MISSING
-                ]:
+                existing = [n for n, column in written.items() if column[index] is not MISSING]
+                if existing:
                     raise UnusableRecord(
-                        f'has a field "{there[0]}" already: {parameter("response_field")} and '
+                        f'has a field "{existing[0]}" already: {parameter("response_field")} and '
                         f"{parameter('model_field')} name others, or the same to replace it"
                     )
                 prompts.append(builder.prompt({**record, **more}))
@@ -248,7 +247,7 @@ def prompted(
 
 
 def from_beginning(field: str, tokens: int, tokenizer: TextTokenizer) -> PromptBuilder:
-    """The first tokens of a document, as text; a shorter document as a whole."""
+    """The first tokens of a document, as text; shorter documents as a whole."""
 
     def build(record: dict[str, Any]) -> str:
         try:
@@ -260,8 +259,8 @@ def from_beginning(field: str, tokens: int, tokenizer: TextTokenizer) -> PromptB
 
 
 def beginning(text: str, tokens: int, tokenizer: TextTokenizer) -> str:
-    """The text of the first tokens; a character that the last of them leaves unfinished is left out."""
-    # So many characters hold the first tokens, and need no whole document to be tokenised.
+    """The text of the first tokens, without an incomplete last character."""
+    # Usually enough characters for the first tokens, without tokenising the whole document.
     size = 64 * tokens
     while True:
         piece = text[:size]

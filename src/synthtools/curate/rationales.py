@@ -1,5 +1,5 @@
-"""STaR (arXiv 2203.14465): rationales that reach the right answer, with the answer as a hint where
-the first try fails."""
+"""STaR (arXiv 2203.14465): rationales that reach the right answer, with the answer as a hint if the first try
+fails."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch
 from synthtools.records.rejects import Rejects
 
-# The words are ours, not the paper's.
+# The wording is [ours].
 RATIONALE = "{question}\n\nThink it through step by step. Then end with a line of the form: The answer is X."
 RATIONALE_HINT = (
     "{question}\n\n(Hint: the right answer is {answer}.)\n\nExplain step by step how one gets there, "
     "as if you did not know the answer beforehand. Then end with a line of the form: The answer is X."
 )
 
-# Records whose first tries are all made before the second ones begin.
+# Records whose first tries are all completed before second ones begin.
 _TOGETHER = 2048
 _GOLD_MARK = "####"  # of GSM8K, before the answer
 _ANSWER_IS = re.compile(r"\banswer\s+is\b\s*:?", re.IGNORECASE)
@@ -41,14 +41,14 @@ _NUMBER = re.compile(r"-?[$€£¥]?(?:\d[\d,]*(?:\.\d+)?(?:/\d+)?|(?<!\d)\.\d+)
 
 
 def gold_of(value: Any) -> str:
-    """The right answer in a field: the text after the last ``####``, else all of it."""
+    """The right answer in a field: the text after the last ``####``, or all of it."""
     return as_text(value).rpartition(_GOLD_MARK)[2].strip()
 
 
 def reached(text: str, gold: str) -> bool:
-    """Whether a rationale ends at the right answer. Its last "the answer is …" counts, up to the end of the
-    line. Numbers are compared as numbers, without signs of currency, commas and units; other answers without
-    case, the full stop and marks around them [ours]."""
+    """Whether a rationale ends with the right answer: its last "the answer is …", up to the end of the line. Numbers
+    are compared as numbers, ignoring currency signs, commas and units; other answers ignoring case and surrounding
+    punctuation [ours]."""
     _, *answers = _ANSWER_IS.split(text)
     if not answers:
         return False
@@ -99,8 +99,8 @@ def reasoned(
     answer_field: str,
     system: str | None,
 ) -> Iterator[Batch]:
-    """Records with rationales that reach the right answer, in input order; the others are left out.
-    ``rationale`` says whether the first try reached it (``direct``) or the one with the hint (``hinted``)."""
+    """Records with rationales that reach the right answer, in input order; the others are left out. ``rationale``:
+    reached by the first try (``direct``) or with the hint (``hinted``)."""
     for run in gathered(_left(items, part, resume_from), lambda item: len(item.batch), _TOGETHER):
         first = generator.generate(
             keyed(prompt, int(key))

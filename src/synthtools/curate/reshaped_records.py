@@ -1,4 +1,4 @@
-"""Fields of records set from others or to a constant; chats and instructions in another shape."""
+"""Fields of records set from others or to constants; chats and instructions converted to another shape."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from synthtools.records.transform import as_lines
 
 
 class Template:
-    """Text with ``{field}`` in it; ``{{`` and ``}}`` are braces. Raises ValueError: its braces are none of
-    these."""
+    """A text with placeholders ``{field}``; ``{{`` and ``}}`` are braces. Raises ValueError: other braces."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -29,7 +28,7 @@ class Template:
         try:
             for literal, name, form, conversion in string.Formatter().parse(text):
                 if name is not None and (not name or form or conversion):
-                    raise ValueError("only plain {field} is understood")
+                    raise ValueError("only plain {field} is allowed")
                 self.parts.append((literal, name))
         except ValueError as error:
             raise ValueError(f"{error} (write {{{{ or }}}} for a brace)") from error
@@ -39,7 +38,7 @@ class Template:
         return self._text
 
     def filled(self, record: dict[str, Any]) -> str:
-        """The text with a record's values in it."""
+        """The text filled with a record's values."""
         return "".join(
             literal + (as_text(record[name]) if name is not None else "")
             for literal, name in self.parts
@@ -47,14 +46,13 @@ class Template:
 
 
 def as_text(value: Any) -> str:
-    """A field's value as text: a string as it is, else its JSON."""
+    """A field's value as text: a string unchanged, anything else as JSON."""
     return value if isinstance(value, str) else json_bytes(value).decode("utf-8", "surrogatepass")
 
 
 def reshaped(batches: Iterable[Batch], name: ShapeName, rejects: Rejects) -> Iterator[Batch]:
-    """Records in a shape, whatever shape each had: its fields are replaced where the first of them stood,
-    the others keep their bytes. One that has the shape already is left as it is; one that has none, or
-    does not fit, goes to ``rejects``."""
+    """Converts records from any shape to one: its fields are replaced at the position of the first, others keep their
+    bytes. Records with the shape are unchanged; those without a shape, or that do not fit, go to ``rejects``."""
     for batch in batches:
         lines = as_lines(batch)
         new = list(lines.lines)
@@ -98,7 +96,7 @@ def unescaped(text: str) -> str:
     r"""The text with ``\n``, ``\t`` and ``\\`` replaced by newline, tab and backslash.
 
     Raises:
-        ValueError: another backslash, which may be meant in two ways.
+        ValueError: another backslash, which is ambiguous.
     """
 
     def meant(match: re.Match[str]) -> str:
@@ -110,13 +108,13 @@ def unescaped(text: str) -> str:
 
 
 def template_of(text: str) -> Template:
-    """A template as it is written on a command line. Raises ValueError: it has another form."""
+    """A template from the command line. Raises ValueError: the form is invalid."""
     _refuse_bytes(text)
     return Template(unescaped(text))
 
 
 def constant_of(text: str) -> tuple[str, str]:
-    """Field and value of ``FIELD=VALUE``. Raises ValueError: it has another form."""
+    """Field and value of ``FIELD=VALUE``. Raises ValueError: the form is invalid."""
     match = _ASSIGNMENT.fullmatch(text)
     if match is None:
         raise ValueError("use FIELD=VALUE")
@@ -134,17 +132,11 @@ def _refuse_bytes(text: str) -> None:
 def with_text(
     batches: Iterable[Batch], templates: Sequence[Template], name: str, rejects: Rejects
 ) -> Iterator[Batch]:
-    """Records with a field that is made of others.
-
-    The first template counts whose fields are all there, as texts. A record that fits none goes to
-    ``rejects``.
-
-    Args:
-        name: the field, which is replaced in its place or appended.
-    """
-    wanted = list(dict.fromkeys(field for one in templates for field in one.fields))
+    """Records with a field ``name``, replaced or appended, made from others by the first template whose fields are all
+    texts. Records that fit none go to ``rejects``."""
+    names = list(dict.fromkeys(field for one in templates for field in one.fields))
     for batch in batches:
-        columns = {field: batch.column(field) for field in wanted}
+        columns = {field: batch.column(field) for field in names}
         bad: dict[int, str] = {}
         texts: list[str] = []
         for index in range(len(batch)):
@@ -161,7 +153,7 @@ def with_text(
 
 
 def _fault(template: Template, record: dict[str, object]) -> str | None:
-    """Why a template does not fit a record: its first field that is not a text."""
+    """Why a template does not fit a record: the first field that is not a text."""
     for field in template.fields:
         if record[field] is MISSING:
             return f'no field "{field}"'

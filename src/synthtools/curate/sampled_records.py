@@ -29,11 +29,11 @@ class SampleSettings:
     """How records are drawn.
 
     Attributes:
-        by: the field of the weight, None for equal weights; log: it holds logarithms; inverse: with
-            probability ∝ 1/weight; bias: it holds probabilities of being synthetic (see
+        by: the field of the weight, None for equal weights; log: it has logarithms; inverse: with
+            probability ∝ 1/weight; bias: it has probabilities of being synthetic (see
             ``with_log_weights``).
-        stratify_by: the field whose values are drawn from apart; equal: as many from each.
-        or_all: all records where there are fewer than wanted.
+        stratify_by: the field whose values are strata; equal: equally many from each.
+        or_all: all records if there are fewer than requested.
     """
 
     count: int
@@ -50,12 +50,12 @@ class SampleSettings:
 
 
 class Sample(NamedTuple):
-    """What was drawn.
+    """A sample.
 
     Attributes:
-        batches: the drawn records, in input order; may be taken once.
+        batches: the drawn records, in input order; can be consumed once.
         report: of the draw.
-        ordinals: int64, place of each in the input, ascending.
+        ordinals: int64, position of each in the input, ascending.
     """
 
     batches: Iterator[Batch]
@@ -64,8 +64,8 @@ class Sample(NamedTuple):
 
 
 def draw(batches: Iterable[Batch], settings: SampleSettings, rejects: Rejects) -> Sample:
-    """Reads all records, then gives the drawn ones in input order and a report of the draw. Raises SynthError:
-    there are fewer records of weight above 0 than requested, and not all of them will do."""
+    """Reads all records, then returns the drawn ones in input order and a report. Raises SynthError: there are fewer
+    records with a positive weight than requested, unless ``or_all``."""
     spool = Spool()
     strata = Strata(settings.count, spool)
     lane = lane_of("sample", settings.by or "")
@@ -84,7 +84,7 @@ def draw(batches: Iterable[Batch], settings: SampleSettings, rejects: Rejects) -
         if repeated is not None:
             repeated.add(batch, log_weights, keys)
         else:
-            # The largest win: log-weight plus Gumbel noise, −inf without weight.
+            # Gumbel top-k: log-weight plus Gumbel noise, −inf without weight.
             names = strata_of(batch, settings.stratify_by)
             strata.add(batch, names, log_weights + gumbel(settings.seed, keys, lane))
     least = 1 if repeated is not None else settings.count
@@ -111,7 +111,7 @@ def undrawn(
     """The records that were not drawn, in input order, from a second pass over the same input.
 
     Args:
-        batches: as ``draw`` had them; records that it refused for their weight are left out again.
+        batches: as in ``draw``; records rejected there for their weight are left out again.
         drawn: their ordinals, ascending.
     """
     for batch in batches:
@@ -135,14 +135,14 @@ def _closing(spool: Spool, handles: np.ndarray) -> Iterator[Batch]:
     at = 0
     with spool:
         for batch in spool.batches(handles):
-            # A record drawn twice may end one shard and begin the next: a resumed run counts draws.
+            # Counts draws, as a record drawn twice may end one shard and begin the next.
             batch.ordinals = np.arange(at, at + len(batch), dtype=np.int64)
             at += len(batch)
             yield batch
 
 
 def strata_of(batch: Batch, field: str | None) -> list[str]:
-    """The name of each record's stratum: the field's value, as JSON if it is not a string."""
+    """The stratum of each record: the field's value, as JSON if it is not a string."""
     if field is None:
         return [""] * len(batch)
     values = batch.column(field)
@@ -153,7 +153,7 @@ def strata_of(batch: Batch, field: str | None) -> list[str]:
 
 
 def by_stratum(batch: Batch, names: Sequence[str]) -> Iterator[tuple[str, Batch]]:
-    """The records of each stratum, whose names those of the records are."""
+    """The records of each stratum; ``names``: the stratum of each record."""
     if len(set(names)) == 1:
         yield names[0], batch
         return
@@ -168,8 +168,7 @@ class GroupSample(NamedTuple):
     Attributes:
         seen: records of the group.
         batches: the drawn records, in input order.
-        order: int64, the drawn records from the first drawn to the last: an order that belongs to the
-            records and the seed.
+        order: int64, the drawn records in order of the draw, which depends on the records and the seed.
     """
 
     seen: int
@@ -178,14 +177,9 @@ class GroupSample(NamedTuple):
 
 
 class GroupSamples:
-    """Draws at most so many records from each group, uniformly without replacement.
-
-    The draw belongs to the seed and the record (its id, else its text, else the whole record), so
-    that records with the same id are drawn together in several groups.
-
-    Args:
-        limit: records of a group, None for all.
-    """
+    """Draws at most ``limit`` records (None: all) from each group, uniformly without replacement. The draw depends on
+    the seed and the record (its id, else its text, else the whole record), so that records with the same id are
+    drawn together in several groups."""
 
     def __init__(self, limit: int | None, seed: int, text_field: str, spool: Spool) -> None:
         self._limit = 1 << 62 if limit is None else limit
@@ -195,11 +189,11 @@ class GroupSamples:
         self._seen: dict[str, int] = {}
 
     def names(self) -> list[str]:
-        """Groups, in the order in which they came."""
+        """Groups, in order of arrival."""
         return list(self._groups)
 
     def start(self, name: str) -> None:
-        """Makes a group, which may remain empty."""
+        """Creates a group, which may remain empty."""
         if name not in self._groups:
             self._groups[name] = (RecordKeys(apart=True), TopRecords(self._limit, self._spool))
             self._seen[name] = 0

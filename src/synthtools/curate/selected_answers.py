@@ -1,4 +1,4 @@
-"""Answers that keep rules, the best of several, none twice; what is refused is drawn again."""
+"""Answers that satisfy rules, the best of several, without repetitions; refused ones are redrawn."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from synthtools.curate.validators import Score, Validator, as_buffer
 from synthtools.lm.generation import Answer, Finished, Generator, GeneratorAround, Prompt, failed
 from synthtools.lm.prefetch import gathered
 
-# Prompts whose first answers are all there before the second ones are drawn.
+# Prompts whose first answers are all completed before second ones are drawn.
 _TOGETHER = 2048
-# What refuses an answer that is not new, in the report.
+# The rule that refuses repetitions, in the report.
 _DISTINCT = "distinct"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which answers are taken.
+    """Criteria for answers.
 
     Attributes:
-        scores: that validators ask for, and the choice.
+        scores: needed by validators and for the choice.
         retries: draws after the first.
-        best_of: answers of the first draw, of which the best is taken.
-        best: the score that tells which is, and whether the lowest is; None for the first one.
-        distinct: knows what was taken, and what else an answer may not repeat.
+        best_of: answers in the first draw, from which the best is taken.
+        best: the score for the choice, and whether lower is better; None: take the first.
+        distinct: accepted answers, and other texts that answers must not repeat.
     """
 
     validators: Sequence[Validator]
@@ -40,21 +40,20 @@ class Selection:
 
 
 class SelectedAnswers(GeneratorAround):
-    """A generator of selected answers; a prompt that has none has the last refusal as its error.
+    """A generator of selected answers; a prompt without one has the last refusal as its error.
 
-    Each draw has a key of its own, of the prompt's and its number. ``_TOGETHER`` prompts have their first
-    answers before any of them has its second, and answers are taken in the order of the draws, then of the
-    prompts: so what repeats what depends on the prompts' order alone.
+    Each draw has a key made from the prompt's key and its number. First answers to ``_TOGETHER`` prompts are completed
+    before second ones are drawn, and answers are accepted in the order of draws, then of prompts: repetitions
+    depend only on the order of prompts.
 
     Args:
-        generator: its owner closes it.
+        generator: closed by its owner.
 
     Attributes:
-        refused: answers by what refused them.
+        refused: numbers of answers by the rule that refused them.
         retried: draws after the first; given_up: prompts without an answer in the end.
         tokens, prompt_tokens: of refused answers.
-        unchosen: answers that were not the best; unscored: of these and the taken ones, those without a score;
-            unchosen_tokens.
+        unchosen: accepted answers that were not the best; unscored: answers without a score; unchosen_tokens.
     """
 
     def __init__(self, generator: Generator, selection: Selection) -> None:
@@ -83,10 +82,10 @@ class SelectedAnswers(GeneratorAround):
         for attempt in range(selection.retries + 1):
             numbers = [selection.best_of - 1 + attempt] if attempt else range(selection.best_of)
             self.retried += len(left) if attempt else 0
-            asked = [_drawn(prompts[place], number) for place in left for number in numbers]
-            answers = list(self._generator.generate(asked))
-            refusals = self._refusals(asked, answers)
-            self._score(asked, answers, refusals)
+            drawn = [_drawn(prompts[place], number) for place in left for number in numbers]
+            answers = list(self._generator.generate(drawn))
+            refusals = self._refusals(drawn, answers)
+            self._score(drawn, answers, refusals)
             prints: Sequence[Fingerprint] = ()
             if selection.distinct is not None:
                 prints = selection.distinct.fingerprints(as_buffer(answers))
@@ -118,11 +117,13 @@ class SelectedAnswers(GeneratorAround):
         refusals: dict[int, tuple[str, str]],
         prints: Sequence[Fingerprint],
     ) -> int | None:
-        """The best of a prompt's answers that repeats none before it; those that do are refused."""
+        """The best of a prompt's answers that is not a repetition; repetitions are refused."""
         distinct, (_, lowest) = self._selection.distinct, self._selection.best or ("", False)
 
         def rank(number: int) -> tuple[bool, float]:
-            score = answers[number].score  # of the best alone; what has none comes last
+            score = answers[
+                number
+            ].score  # only for the choice of the best; answers without one come last
             return score is None, (score or 0.0) * (1 if lowest else -1)
 
         for number in sorted(own, key=rank):
@@ -153,7 +154,7 @@ class SelectedAnswers(GeneratorAround):
     def _refusals(
         self, prompts: Sequence[Prompt], answers: Sequence[Answer]
     ) -> dict[int, tuple[str, str]]:
-        """Which answers are refused: by what, and what it saw."""
+        """Refused answers: the rule and the fault."""
         refusals: dict[int, tuple[str, str]] = {}
         for validator in self._selection.validators:
             left = [n for n, one in enumerate(answers) if n not in refusals and one.error is None]
@@ -173,7 +174,7 @@ class SelectedAnswers(GeneratorAround):
         return failed(f"{kind}: {fault}{more}", answer.prompt_tokens or 0, kind)
 
     def account(self) -> dict[str, Any]:
-        """What a report says of the checks."""
+        """The checks' part of a report."""
         totals = {
             "refused": dict(sorted(self.refused.items())),
             "retried": self.retried,

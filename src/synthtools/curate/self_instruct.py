@@ -1,5 +1,4 @@
-"""Self-Instruct (arXiv 2212.10560): new tasks from examples of old ones, kept where they are unlike
-all that are there."""
+"""Self-Instruct (arXiv 2212.10560): new tasks from examples of old ones, kept if they are unlike all of them."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ from synthtools.records.jsonl import json_bytes
 from synthtools.records.record_keys import ID_FIELD
 from synthtools.text.rouge import RougePool, words
 
-# The words are ours, not the paper's.
+# The wording is [ours].
 SELF_INSTRUCT = (
     "Here is a list of tasks that people have given to an assistant:\n\n{examples}\n\nGo on with the "
     "list: write {count} new tasks, numbered from {first}, one on a line. Each must be clear by "
@@ -34,18 +33,19 @@ SELF_INSTRUCT_PLAIN = "Tasks for an assistant, each unlike the others:\n\n{examp
 EXAMPLES = 8
 OF_GENERATED = 2
 NEW_TASKS = 8
-# Prompts of a round, which all see the pool as it was at its beginning [ours].
+# Prompts per round; all use the pool as of the beginning of the round [ours].
 ROUND = 32
 _FRUITLESS_ROUNDS = 20
 _TASKS_A_BATCH = 64
 _FEWEST_WORDS, _MOST_WORDS = 3, 150
+_MOST_SIMILAR = 0.7  # ROUGE-L of a new task with the pool
 _LANE = lane_of("self-instruct")
-# Nothing of it gives back what it has taken. Python reads no number of more digits than some thousands.
+# Without backtracking. Python does not convert numbers of more than some thousand digits.
 _NUMBERED = re.compile(r"^[^\S\n]*+(\d{1,9}+)\s*+[.):]\s++(\S.*)", re.MULTILINE)
 
 
 class GeneratedTask(NamedTuple):
-    """A new task. ``similarity``: the largest ROUGE-L with the pool; ``answer``: that it came with."""
+    """A new task. ``similarity``: the largest ROUGE-L with the pool; ``answer``: with the task."""
 
     text: str
     similarity: float
@@ -57,19 +57,17 @@ class SelfInstruct:
     """The growth of a pool of tasks.
 
     Args:
-        seeds: tasks to begin with, in an order that is their own.
-        most: tasks are kept up to this ROUGE-L with the pool.
+        seeds: the initial tasks, in an order that depends only on them.
         plain: the model continues a list, without a conversation.
 
     Attributes:
-        counts: of what became of tasks.
+        counts: of tasks by outcome.
     """
 
     seeds: list[str]
     seed: int
     system: str | None = None
     plain: bool = False
-    most: float = 0.7
 
     def __post_init__(self) -> None:
         if len(self.seeds) < EXAMPLES:
@@ -81,7 +79,7 @@ class SelfInstruct:
         self.counts: dict[str, int] = dict.fromkeys(counted, 0)
 
     def tasks(self, generator: Generator, wanted: int) -> Iterator[GeneratedTask]:
-        """New tasks, ``wanted`` of them. Raises SynthError: the model gives no more."""
+        """Generates ``wanted`` new tasks. Raises SynthError: the model produces no more."""
         pool = RougePool()
         for text in self.seeds:
             pool.add(text)
@@ -116,18 +114,18 @@ class SelfInstruct:
                 )
 
     def _similarity(self, pool: RougePool, text: str) -> float | None:
-        """With the pool; None where the task is not kept."""
+        """With the pool; None if the task is not kept."""
         if not _FEWEST_WORDS <= len(words(text)) <= _MOST_WORDS:
             self.counts["too_short_or_long"] += 1
             return None
         similarity = pool.nearest(text)
-        if similarity > self.most:
+        if similarity > _MOST_SIMILAR:
             self.counts["too_similar"] += 1
             return None
         return similarity
 
     def _prompt(self, made: list[str], number: int) -> Prompt:
-        """The prompt: 8 examples, of them at most 2 that were generated, in an order of chance."""
+        """The prompt: 8 examples, at most 2 of them generated, in random order."""
         of_made = min(OF_GENERATED, len(made))
         shown = self._drawn(self.seeds, EXAMPLES - of_made, number, 0)
         shown += self._drawn(made, of_made, number, 1)
@@ -145,7 +143,7 @@ class SelfInstruct:
         return [texts[i] for i in order[:count]]
 
     def _read(self, answer: Answer) -> list[str]:
-        """The tasks of an answer; the last one only where it was not cut."""
+        """The tasks of an answer, without a truncated last one."""
         text = f"{EXAMPLES + 1}.{answer.text}" if self.plain else answer.text
         numbered: list[Any] = _NUMBERED.findall(text)
         if self.plain and not answer.text[:1].isspace():
@@ -158,7 +156,7 @@ class SelfInstruct:
 
 
 def seeds_of(items: Iterable[PromptedRecords]) -> list[str]:
-    """The tasks of records, in an order that is their own."""
+    """The tasks of records, in an order that depends only on them."""
     pairs = [
         (int(key), prompt.messages[-1]["content"] if prompt.messages else prompt.identity)
         for item in items
@@ -168,7 +166,7 @@ def seeds_of(items: Iterable[PromptedRecords]) -> list[str]:
 
 
 def records_of(tasks: Iterable[GeneratedTask], fields: AnswerFields, field: str) -> Iterator[Batch]:
-    """New records of tasks, with what they were made by. ``field``: that holds a task."""
+    """New records of tasks with the fields of their answers. ``field``: of the task."""
     start = 0
     left = iter(tasks)
     while some := list(islice(left, _TASKS_A_BATCH)):

@@ -1,5 +1,5 @@
-"""What is kept of a source after it has been read once: enough to choose from it and find it
-again; sizes of documents in the unit of a mixture."""
+"""The data of a source from one reading: enough to choose documents and read them again; sizes of documents in the unit
+of a mixture."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 # Sizes of the documents of a batch, int64.
 Sizes = Callable[[Batch, "TextBuffer"], np.ndarray]
 
-# Texts that are tokenised at once.
+# Texts tokenised at once.
 _TOKENISED = 256
-# No document has more tokens; a larger number is something else.
+# Larger numbers are not numbers of tokens.
 _MOST_TOKENS = 1 << 40
 
 
@@ -36,8 +36,8 @@ def sizes_in(
 
     Args:
         unit: tokens, words (those of ``text.words``), bytes or documents.
-        tokens_field: where a record may hold its number of tokens.
-        count_tokens: counts the tokens of the texts of other records.
+        tokens_field: a record's field with its number of tokens, if it has one.
+        count_tokens: counts the tokens of other records' texts.
     """
     if unit == "documents":
         return lambda batch, texts: np.ones(len(texts), np.int64)
@@ -70,13 +70,13 @@ def sizes_in(
 
 
 def _tokens(value: Any) -> int:
-    """The number of tokens in a record's field; -1 where it is another value."""
+    """The number of tokens in a record's field; -1 for other values."""
     if type(value) is float and value.is_integer():
         value = int(value)  # a column with nulls may have become one of doubles
     return value if type(value) is int and 0 <= value < _MOST_TOKENS else -1
 
 
-# Bytes of a record that are not its text, for want of a closer look.
+# Bytes of a record besides its text, an estimate.
 _BESIDE_TEXT = 100
 # Of a source that is kept in memory instead of being read again [ours].
 _KEPT_BYTES = 256 << 20
@@ -90,16 +90,16 @@ class Room:
 
 
 class SourceSurvey:
-    """A source, seen batch by batch.
+    """A source, read batch by batch.
 
-    Memory: 24 bytes a document; while it is read 8 to 16 more; its lines, if ``room`` has place for all of them.
+    Memory: 24 bytes per document, 8 to 16 more while reading; its lines if all of them fit in ``room``.
 
     Args:
         room: shared with the other sources; None: nothing is kept.
 
     Attributes:
-        record_bytes: of all documents as they are written, about.
-        forms: the schemas of rows that were seen, None for lines.
+        record_bytes: of all documents as written, approximately.
+        forms: the schemas of rows so far, None for lines.
     """
 
     def __init__(self, name: str, shards: Sequence[Shard], room: Room | None = None) -> None:
@@ -116,13 +116,8 @@ class SourceSurvey:
         self.forms: list[Any] = []
 
     def add(self, batch: Batch, sizes: np.ndarray, hashes: RecordHashes, text_bytes: int) -> None:
-        """Takes the next documents.
-
-        Args:
-            sizes: of each, in the unit of the mixture, int64.
-            hashes: what their keys are made of.
-            text_bytes: of all of them.
-        """
+        """Takes the next documents. ``sizes``: of each, in the unit of the mixture, int64; ``hashes``: for their
+        keys; ``text_bytes``: in total."""
         self._sizes.append(sizes)
         self._document_keys.append(self._keys.of_hashes(hashes))
         self._numbers[batch.source].append(batch.numbers)
@@ -152,7 +147,7 @@ class SourceSurvey:
         return self._kept is not None
 
     def measured(self) -> MeasuredSource:
-        """All that has been seen."""
+        """The measured source, after the last document."""
         sizes, keys = np.concatenate(self._sizes), np.concatenate(self._document_keys)
         self._sizes, self._document_keys, self._keys = [sizes], [keys], RecordKeys()
         self._numbers = {
@@ -162,8 +157,7 @@ class SourceSurvey:
         return MeasuredSource(self.name, sizes, keys)
 
     def taken(self, part: MixturePart) -> Iterator[Batch]:
-        """The documents that a part takes from this source, read once more if they were not kept, in the part's
-        order."""
+        """The documents of a part from this source, read again unless they were kept, in the part's order."""
         if self._kept is not None:
             yield from self._recalled(part.passes)
             return
@@ -172,8 +166,8 @@ class SourceSurvey:
         for taken in part.passes:
             own = np.split(taken, np.searchsorted(taken, ends[:-1]))
             starts = [0, *ends[:-1].tolist()]
-            wanted = [some[o - start] for some, o, start in zip(numbers, own, starts, strict=True)]
-            yield from picked(self._shards, wanted)
+            rows = [some[o - start] for some, o, start in zip(numbers, own, starts, strict=True)]
+            yield from picked(self._shards, rows)
 
     def _recalled(self, passes: Sequence[np.ndarray]) -> Iterator[Batch]:
         assert self._kept is not None

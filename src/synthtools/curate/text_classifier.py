@@ -1,8 +1,7 @@
-"""A linear classifier of texts by hashed n-grams: logistic regression, trained here, kept as
-safetensors.
+"""A linear classifier of texts on hashed n-grams: logistic regression, stored as safetensors.
 
-A text's feature j is c_j / sqrt(c), c_j its n-grams in bucket j and c all of them [ours]: vectors of
-about unit length, whose products with the weights are one sum over the text.
+A text's feature j is c_j / sqrt(c), with c_j its n-grams in bucket j and c all of them [ours]: vectors of about unit
+length, whose products with the weights are one sum over the text.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class TextClassifier:
     """Weights of classes.
 
     Attributes:
-        classes: their names; of two, the first is the one that the weights speak for.
+        classes: their names; with two, the weights are for the first.
         weights: float32 [1 for two classes, else classes, buckets]; bias: float32 [the same].
     """
 
@@ -52,12 +51,12 @@ class TextClassifier:
         return self.weights.astype(np.float64)
 
     def save(self, path: str, about: dict[str, Any]) -> None:
-        """Writes the weights as safetensors; ``about`` is kept beside them."""
+        """Writes the weights as safetensors, with ``about`` in the metadata."""
         from safetensors.numpy import save
 
         own = {"version": _VERSION, "classes": self.classes, "n": self.hasher.orders}
         tensors = {"weights": self.weights, "bias": self.bias}
-        # One entry: safetensors keeps several in any order, another in each run.
+        # One entry: safetensors writes several in an order that varies from run to run.
         metadata = {_FORMAT: json.dumps({**own, "about": about})}
         write_whole(Path(path), save(tensors, metadata))
 
@@ -71,13 +70,13 @@ class TextClassifier:
                 about = json.loads((file.metadata() or {}).get(_FORMAT, "{}"))
                 if about.get("version") != _VERSION:
                     raise SynthError(
-                        f"{path}: not a classifier that classify wrote ({parameter('save')})"
+                        f"{path}: not a classifier written by classify ({parameter('save')})"
                     )
                 classes, orders = about["classes"], about["n"]
                 weights, bias = file.get_tensor("weights"), file.get_tensor("bias")
             rows = 1 if len(classes) == 2 else len(classes)
             if weights.shape[:1] != (rows,) or bias.shape != (rows,) or weights.ndim != 2:
-                raise ValueError("its weights are of other classes")
+                raise ValueError("its weights do not fit its classes")
             hasher = NgramHasher(tuple(orders), weights.shape[1])
         except OSError as error:
             raise SynthError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -87,7 +86,7 @@ class TextClassifier:
 
 
 def _normal(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of classes; of one column of logits those of the first of two."""
+    """Probabilities of classes; a single column of logits is for the first of two."""
     if logits.shape[1] == 1:
         first = 1 / (1 + np.exp(-np.clip(logits[:, 0], -700, 700)))
         return np.stack([first, 1 - first], axis=1)
@@ -97,8 +96,8 @@ def _normal(logits: np.ndarray) -> np.ndarray:
 
 
 class LabelledTexts:
-    """Texts of classes, as sparse features; at most ``most`` of each class, those of the smallest keys. Memory:
-    4 bytes for each n-gram of a text that is kept, and as much again for a while."""
+    """Texts of classes, as sparse features; at most ``most`` of each class, those with the smallest keys. Memory: 4 bytes
+    for each n-gram of the texts, temporarily twice that."""
 
     def __init__(self, classes: tuple[str, ...], hasher: NgramHasher, most: int) -> None:
         self.classes, self.hasher, self._most = classes, hasher, most
@@ -111,8 +110,8 @@ class LabelledTexts:
         return bucket_lists(texts, self.hasher.orders, self.hasher.buckets)
 
     def add(self, which: int, keys: np.ndarray, features: tuple[np.ndarray, np.ndarray]) -> None:
-        """Takes texts of a class. ``keys``: uint64, one a text, equal for equal texts; ``features``: what
-        ``features`` gave."""
+        """Takes texts of a class. ``keys``: uint64, one per text, equal for equal texts; ``features``: from
+        ``features``."""
         buckets, offsets = features
         self.there[which] += len(keys)
         own_keys, own_rows = self._keys[which], self._rows[which]
@@ -128,21 +127,21 @@ class LabelledTexts:
         self._rows[which] = [self._rows[which][i] for i in order]
 
     def split(self, share: float) -> tuple[LabelledFeatures, LabelledFeatures]:
-        """Texts to train on and texts held out: of each class the share of the smallest keys. Raises
+        """Training and held-out texts: the latter are the ``share`` of each class with the smallest keys. Raises
         SynthError: a class has no text to train on."""
-        train, held = LabelledFeatures([], []), LabelledFeatures([], [])
+        train, held_out = LabelledFeatures([], []), LabelledFeatures([], [])
         for which, name in enumerate(self.classes):
             self._prune(which)
             keys = self._keys[which]
             count = int(share * len(keys))
             last = keys[count - 1] if count else -1
             for key, row in zip(keys, self._rows[which], strict=True):
-                part = held if key <= last else train
+                part = held_out if key <= last else train
                 part.rows.append(row)
                 part.labels.append(which)
             if which not in train.labels:
                 raise SynthError(f"class {name}: no text to train on; give more or hold out less")
-        return train, held
+        return train, held_out
 
 
 @dataclass(frozen=True)
@@ -168,8 +167,8 @@ class LabelledFeatures:
 def trained(
     train: LabelledFeatures, classes: tuple[str, ...], hasher: NgramHasher, l2: float, balance: bool
 ) -> TextClassifier:
-    """The weights W and biases b of the least Σ_i v_i·loss_i + l2/2·‖W‖², by L-BFGS. The loss is the
-    cross-entropy; v_i is 1, or with ``balance`` texts / (classes · texts of the class)."""
+    """Weights W and biases b that minimise Σ_i v_i·loss_i + l2/2·‖W‖², by L-BFGS. The loss is the cross-entropy; v_i is
+    1, or with ``balance`` texts / (classes · texts of the class)."""
     from scipy.optimize import minimize
 
     features, labels = train.matrix(hasher.buckets), np.array(train.labels)
@@ -198,21 +197,23 @@ def trained(
     return TextClassifier(classes, hasher, np.ascontiguousarray(solution[:, :-1]), solution[:, -1].copy())  # fmt: skip
 
 
-def evaluated(classifier: TextClassifier, held: LabelledFeatures, positive: int) -> dict[str, Any]:
+def evaluated(
+    classifier: TextClassifier, held_out: LabelledFeatures, positive: int
+) -> dict[str, Any]:
     """How well the classifier separates held-out texts.
 
     Args:
-        positive: the class whose probability the curves are about.
+        positive: the class of the curves.
 
     Returns:
         accuracy, majority (the share of the most frequent class), per class precision and recall,
         auc (ties count half), calibration_error (10 bins, weighted by texts), reliability, roc.
     """
-    if not held.rows:
+    if not held_out.rows:
         return {"held_out": 0}
-    logits = held.matrix(classifier.hasher.buckets) @ classifier.weights.T.astype(np.float64)
+    logits = held_out.matrix(classifier.hasher.buckets) @ classifier.weights.T.astype(np.float64)
     normal = _normal(logits + classifier.bias)
-    labels, predicted = np.array(held.labels), normal.argmax(axis=1)
+    labels, predicted = np.array(held_out.labels), normal.argmax(axis=1)
     right = labels == predicted
     score, is_positive = normal[:, positive], labels == positive
     bins = np.minimum((10 * score).astype(int), 9)
@@ -260,15 +261,15 @@ def _auc(score: np.ndarray, is_positive: np.ndarray) -> float | None:
     return float(below.sum() / 2 / len(own) / len(others))
 
 
-def _roc(score: np.ndarray, is_positive: np.ndarray, most: int = 100) -> list[list[float]]:
-    """Shares of other texts and of the class's at or above a score, from the highest down."""
+def _roc(score: np.ndarray, is_positive: np.ndarray) -> list[list[float]]:
+    """Shares of other texts and of the class's at or above a score, in decreasing order; 100 points or so."""
     order = np.argsort(-score, kind="stable")
     last = np.flatnonzero(np.diff(score[order], append=-1.0))
     hits = np.cumsum(is_positive[order])[last]
     false = last + 1 - hits
     own = is_positive.sum()
     points = np.stack([false / max(1, len(score) - own), hits / max(1, own)], axis=1)
-    step = max(1, -(-len(points) // most))
+    step = max(1, -(-len(points) // 100))
     shown = np.unique([*range(0, len(points), step), len(points) - 1]).astype(int)
     return [[0.0, 0.0], *points[shown].tolist()]
 
@@ -280,18 +281,16 @@ _BUCKETS = 1 << 16
 def held_out_scores(
     sides: Sequence[Sequence[str]], groups: Sequence[np.ndarray]
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """How much each text looks like one of the second side, by classifiers that never saw its group.
-
-    Logistic regression on hashed words and pairs of words (see ``text_classifier``), 5 folds; the
-    sides weigh the same.
+    """Cross-validated scores of texts for the second side, by logistic regression on hashed words and pairs of words,
+    with 5 folds and equal weights of the sides.
 
     Args:
-        sides: texts of two classes, in an order of chance.
-        groups: int64 of each text; texts of one group are in one fold.
+        sides: texts of two classes, in random order.
+        groups: int64 of each text; texts of one group are in the same fold.
 
     Returns:
-        Of each fold the scores of the held-out texts of both sides, float64; a fold without texts
-        of one side to train on is left out.
+        For each fold the scores of the held-out texts of both sides, float64; folds with only one side in training
+        or held out are omitted.
     """
     hasher = NgramHasher((1, 2), _BUCKETS)
     rows, labels = [], []
@@ -301,22 +300,22 @@ def held_out_scores(
         labels += [label] * len(texts)
     of_all = np.concatenate(groups)
     _, first, number = np.unique(of_all, return_index=True, return_inverse=True)
-    # Groups as they come, side by side: the folds are of one size.
+    # Groups of both sides in turn, so that folds have the same size.
     turn = np.argsort(np.argsort(np.where(first < len(sides[0]), first, first - len(sides[0]))))
     fold_of = turn[number] % _FOLDS
     folds = []
     side_of = np.array(labels)
     for fold in range(_FOLDS):
-        train, held = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
-        if len(np.unique(side_of[train])) < 2 or len(np.unique(side_of[held])) < 2:
+        train, test = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+        if len(np.unique(side_of[train])) < 2 or len(np.unique(side_of[test])) < 2:
             continue
         learned, features = (
             LabelledFeatures([rows[i] for i in some], side_of[some].tolist())
-            for some in (train, held)
+            for some in (train, test)
         )
         classifier = trained(learned, ("reference", "other"), hasher, 1.0, True)
         logits = features.matrix(hasher.buckets) @ classifier.weights[0].astype(np.float64)
-        # The weights speak for the first class.
+        # The weights are for the first class.
         scores = -(logits + float(classifier.bias[0]))
-        folds.append((scores[side_of[held] == 0], scores[side_of[held] == 1]))
+        folds.append((scores[side_of[test] == 0], scores[side_of[test] == 1]))
     return folds

@@ -1,4 +1,4 @@
-"""Fingerprints by which duplicates are found, of records, paragraphs or lines; texts that repeat none before them."""
+"""Fingerprints of records, paragraphs or lines for finding duplicates; texts that do not repeat earlier ones."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from synthtools.text.similar_clusters import shape
 
 
 class Fingerprints(NamedTuple):
-    """What is compared of a batch.
+    """Fingerprints of a batch.
 
     Attributes:
-        rows: uint64 [texts, 2] of exact, uint32 [texts, permutations] of near.
-        counts: how many of them each record has, int64.
-        keys: float64 [records], what the kept one of a cluster is chosen by; None for its place.
-        sets: of shingles, where similar texts are verified.
+        rows: uint64 [texts, 2] for exact, uint32 [texts, permutations] for near.
+        counts: texts of each record, int64.
+        keys: float64 [records], for choosing the kept text of a cluster; None: the first.
+        sets: of shingles, if similar texts are verified.
     """
 
     rows: np.ndarray
@@ -40,16 +40,15 @@ class Fingerprints(NamedTuple):
 
 @dataclass(frozen=True)
 class DocumentComparison:
-    """What makes two texts duplicates.
+    """The definition of duplicates.
 
     Attributes:
         method: "exact": equal; "near": similar by their MinHash signatures.
-        unit: what is compared; shortest: the fewest characters of a paragraph or line that is.
-        normalized: words in lower case alone are compared.
-        field: compare this field's values in place of texts.
-        hash: "fast", or "sha1": the signatures of datasketch, of words alone.
-        order: by which a cluster's kept text is chosen: "first", "longest", "max" or "min" of
-            ``order_field``.
+        unit: of comparison; shortest: minimum length of a paragraph or line, in characters.
+        normalized: compare only words in lower case.
+        field: compare this field's values instead of texts.
+        hash: "fast", or "sha1": signatures of datasketch, only for words.
+        order: the kept text of a cluster: "first", "longest", "max" or "min" of ``order_field``.
     """
 
     method: Literal["exact", "near"] = "exact"
@@ -67,13 +66,11 @@ class DocumentComparison:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What fingerprints must agree in to be compared."""
-        near, exact = (
-            ("permutations", "shingle", "shingle_unit", "hash"),
-            ("shortest", "normalized", "field"),
-        )
-        names = ("method", "unit", *(near if self.method == "near" else exact))
-        return {name: getattr(self, name) for name in names}
+        """The settings that must be equal for fingerprints to be comparable."""
+        names: tuple[str, ...] = ("permutations", "shingle", "shingle_unit", "hash")
+        if self.method == "exact":
+            names = ("shortest", "normalized", "field")
+        return {name: getattr(self, name) for name in ("method", "unit", *names)}
 
     @property
     def row(self) -> tuple[type[np.generic], tuple[int, ...]]:
@@ -84,7 +81,7 @@ class DocumentComparison:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields that are asked for besides the text."""
+        """The fields needed besides the text."""
         return tuple(name for name in (self.field, self.order_field) if name is not None)
 
     def __call__(self, batch: Batch, texts: TextBuffer) -> Fingerprints:
@@ -128,16 +125,16 @@ class DocumentComparison:
 
 
 def _of_values(values: Sequence[Any]) -> np.ndarray:
-    there = (json_bytes(value) for value in values if value is not MISSING)
-    digests = (blake2b(value, digest_size=16).digest() for value in there)
+    known = (json_bytes(value) for value in values if value is not MISSING)
+    digests = (blake2b(value, digest_size=16).digest() for value in known)
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64).reshape(-1, 2)
 
 
 def without_pieces(
     texts: TextBuffer, parts: Pieces, gone: np.ndarray
 ) -> dict[int, tuple[str, str]]:
-    """Texts without some of their pieces. Those that ``gone``, bool, marks go. By the number of each text
-    that loses one: what is left, which ends without white space where its last piece goes; and what goes."""
+    """Texts without the pieces marked in ``gone``, bool. By the number of each changed text: the rest (without trailing
+    white space if its last piece is removed), and the removed text."""
     changed: dict[int, tuple[str, str]] = {}
     owners = np.searchsorted(parts.first_of, np.flatnonzero(gone), side="right") - 1
     for text in np.unique(owners).tolist():
@@ -155,12 +152,12 @@ def without_pieces(
 
 
 class Fingerprint(NamedTuple):
-    """What is compared of a text.
+    """The fingerprint of a text.
 
     Attributes:
-        exact: 16 bytes, None where only the signature is known.
-        row: MinHash signature, uint32 [permutations]; bands: hashes of its bands. None and empty where only equal
-            texts are sought.
+        exact: 16 bytes; None if only the signature is known.
+        row: MinHash signature, uint32 [permutations]; bands: hashes of its bands. None and empty if only equal
+            texts are searched for.
     """
 
     exact: bytes | None
@@ -169,12 +166,10 @@ class Fingerprint(NamedTuple):
 
 
 class DistinctTexts:
-    """Known texts, and whether another repeats one of them.
+    """A set of texts, to test whether another text repeats one of them. ``similarity``: the minimum estimated Jaccard
+    index of near-duplicates; None: only equal texts.
 
-    Args:
-        similarity: the least estimated Jaccard index of near-duplicates; None: equal texts alone are sought.
-
-    Memory: 200 bytes a text, 3 KB where near-duplicates are sought.
+    Memory: 200 bytes per text, 3 KB with near-duplicates.
     """
 
     def __init__(self, similarity: float | None) -> None:
@@ -203,7 +198,7 @@ class DistinctTexts:
         return [Fingerprint(*one) for one in zip(exact, rows, each, strict=True)]
 
     def repeated(self, fingerprint: Fingerprint) -> str | None:
-        """What a text repeats, in words; None where it is new."""
+        """The text that a text repeats, in words; None if it is new."""
         if fingerprint.exact is not None and fingerprint.exact in self._equal:
             return f"equal to {self._place(self._equal[fingerprint.exact])}"
         if fingerprint.row is None or not (fingerprint.row != EMPTY).any():
@@ -225,7 +220,7 @@ class DistinctTexts:
         return f"{source}:{number}" if source else f"answer {number} of this run"
 
     def add(self, fingerprint: Fingerprint, source: str = "", number: int = 0) -> None:
-        """Takes a text. ``source``: its file, empty for an answer of this run; ``number``: there."""
+        """Adds a text. ``source``: its file, empty for an answer of this run; ``number``: its line there."""
         text = len(self._places)
         self._own += not source
         self._places.append((source, number or self._own))
@@ -240,8 +235,7 @@ class DistinctTexts:
             band.setdefault(value, []).append(text)
 
     def add_records(self, batches: Iterable[Batch], fields: Sequence[str]) -> None:
-        """Takes the texts of records, each in the first of the fields that it has. Raises RecordError: a record
-        has none, or no text there."""
+        """Adds the texts of records, from the first of the fields with one. Raises RecordError: a record has none."""
         for batch in batches:
             columns = [batch.column(name) for name in fields]
             texts = [
@@ -256,8 +250,8 @@ class DistinctTexts:
                 self.add(one, batch.fault(index, "").source, int(batch.numbers[index]))
 
     def add_index(self, path: str) -> None:
-        """Takes the fingerprints of an index of ``synth dedup``. Raises SynthError: it is damaged, or made with
-        other settings."""
+        """Adds the fingerprints of an index of ``synth dedup``. Raises SynthError: it is damaged, or made with other
+        settings."""
         with (
             FingerprintIndex(path, self.comparison.settings) as index,
             ArrayFile(*self.comparison.row) as store,

@@ -1,13 +1,12 @@
 """Token-level editing with a prior: ToEdit (arXiv 2412.14689, equation 2).
 
-    x'_i = x_i                  where P(x_i | x_<i) <  p
-    x'_i = a draw from the prior, where P(x_i | x_<i) ≥ p
+    x'_i = x_i                    if P(x_i | x_<i) <  p
+    x'_i = a draw from the prior  if P(x_i | x_<i) ≥ p
 
-All probabilities come from one pass over the original text: edits do not see each other. The draw
-is from q(c) ∝ P(c)^(1/β) over the k most probable tokens (β is ``temperature``; 1.5 in the authors'
-``up_revise``). The observed token is itself among them wherever P > 0.5, so most draws return it: at
-P = 0.99, k = 8 and β = 1.5 at most 8.2 % of the flagged tokens change. Hence *flagged* and *changed*
-are counted apart.
+All probabilities come from one pass over the original text, so that edits are independent. The draw is from
+q(c) ∝ P(c)^(1/β) over the k most probable tokens (β is ``temperature``; 1.5 in the authors' ``up_revise``). These include
+the observed token whenever P > 0.5, so that most draws return it: at P = 0.99, k = 8 and β = 1.5 at most 8.2 % of the
+flagged tokens change. *Flagged* and *changed* tokens are therefore counted separately.
 """
 
 from __future__ import annotations
@@ -22,28 +21,28 @@ from synthtools.draws import uniforms
 from synthtools.lm.scores import ScoreRequest, Scores
 from synthtools.lm.text_tokenizer import TextTokenizer
 
-# Candidates that top-p looks through where top_k is not given [ours]: the same for every backend.
+# Candidates for top-p without top_k [ours]: the same for every backend.
 TOP_P_POOL = 64
 
-# The rejection samplers: that of the authors' code (its n-gram script: reward P, the softmax of rewards
-# over β as chance of acceptance, the first accepted), and the one whose draws follow the target of
-# arXiv 2309.06657, P(c)·exp(r_c/β), with r_c = ln P(c) [ours].
-AUTHORS, EXACT = REJECTIONS = ("authors", "exact")
+# The rejection samplers: that of the authors' code (its n-gram script: reward P, softmax of rewards over β as the
+# probability of acceptance, the first accepted), and an exact one for the target of arXiv 2309.06657,
+# P(c)·exp(r_c/β), with r_c = ln P(c) [ours].
+AUTHORS, EXACT = "authors", "exact"
 _AUTHORS_BETA = 0.5
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What is edited, and how it is drawn.
+    """Which tokens are edited, and how replacements are drawn.
 
     Attributes:
-        threshold: resample tokens of at least this probability; None: not.
-        below: resample tokens of at most this probability; None: not.
-        drop_below: delete tokens of less than this probability; None: not.
+        threshold: resample tokens of at least this probability; None: do not.
+        below: resample tokens of at most this probability; None: do not.
+        drop_below: delete tokens below this probability; None: do not.
         top_k: candidates of a draw.
-        top_p: of the candidates, only the smallest set of at least this mass.
-        rejection: draw as rejection sampling does (arXiv 2309.06657, algorithm 1), one of ``REJECTIONS``;
-            None: from q.
+        top_p: draw from the smallest set of candidates with at least this mass.
+        rejection: use rejection sampling (arXiv 2309.06657, algorithm 1), ``authors`` or ``exact``; None: draw
+            from q.
         temperature: β.
         exclude_observed: the observed token is not a candidate.
     """
@@ -59,9 +58,9 @@ class Rules:
 
     @classmethod
     def of(cls, options: Any) -> Rules:
-        """The rules of a tool's options of these names. Their defaults depend on each other: the
-        threshold is 0.99 unless another condition stands alone; top-p looks through ``TOP_P_POOL``
-        tokens at temperature 1; the authors' rejection sampler has β = 0.5."""
+        """The rules from a tool's options of these names. Defaults depend on other options: the threshold is 0.99
+        unless another condition is given; top-p uses ``TOP_P_POOL`` tokens at temperature 1; the authors'
+        rejection sampler has β = 0.5."""
         given = {field.name: getattr(options, field.name) for field in fields(cls)}
         plain = given["top_p"] is None
         usual = cls.temperature if plain else 1.0
@@ -78,7 +77,7 @@ class Rules:
         return self.threshold is not None or self.below is not None
 
     def request(self) -> ScoreRequest:
-        """What the model has to give."""
+        """The scores needed from the model."""
         if not self.resamples:
             return ScoreRequest()
         # With the observed token left out, one more candidate keeps k to draw from.
@@ -95,11 +94,11 @@ class Edited(NamedTuple):
     Attributes:
         text: valid Unicode, equal to the original outside the changed tokens.
         tokens: of the original.
-        flagged: tokens that a condition names, and that were resampled.
-        changed: tokens whose text became another.
+        flagged: tokens that met a condition and were resampled.
+        changed: tokens whose text changed.
         dropped: tokens deleted.
-        held: draws that cannot be written into the text (a special token, part of a character); the
-            observed token stays [ours].
+        held: draws that cannot be written into the text (a special token, part of a character), so that the
+            observed token is kept [ours].
     """
 
     text: str
@@ -123,7 +122,7 @@ def edit(
     """Edits one text.
 
     Args:
-        scores: of this text, with candidates where ``rules.request()`` asks for them.
+        scores: of this text, with candidates if ``rules.request()`` requests them.
         record: its key (see ``records.record_keys``).
         generation: of repeated edits, from 0.
     """
@@ -174,14 +173,14 @@ def edit(
 
 
 def conditions(logprobs: np.ndarray, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
-    """Which tokens are resampled and which are deleted, bool [n] each. The first token is never edited: it has
-    no probability of its own."""
+    """Which tokens are resampled and which are deleted, bool [n] each. The first token, which has no probability, is
+    never edited."""
     known = ~np.isnan(logprobs)
     known[:1] = False
     values = logprobs.astype(np.float64)
 
     def log(probability: float | None) -> float:
-        """NaN, to which nothing compares, where a rule is not asked for."""
+        """NaN, for which all comparisons are false, for unused rules."""
         if probability is None:
             return math.nan
         return math.log(probability) if probability > 0 else -math.inf
@@ -200,10 +199,10 @@ def draw(
     generation: int,
     positions: np.ndarray,
 ) -> np.ndarray:
-    """One token for each position; the observed one where nothing else is left.
+    """One token for each position; the observed one if no candidate is left.
 
     Args:
-        candidates: (ids, logprobs), [m, k] by falling probability.
+        candidates: (ids, logprobs), [m, k] by decreasing probability.
         observed: int32 [m].
 
     Returns:
@@ -216,7 +215,7 @@ def draw(
     allowed &= np.cumsum(allowed, 1) <= rules.top_k
     if rules.top_p is not None:
         mass = np.cumsum(np.where(allowed, np.exp(logprobs), 0.0), 1)
-        # A candidate is in the smallest set while the mass before it is short of p.
+        # A candidate is in the smallest set if the mass before it is less than p.
         before = np.concatenate([np.zeros((len(ids), 1)), mass[:, :-1]], 1)
         allowed &= before < rules.top_p
     nothing = ~allowed.any(1)
@@ -225,7 +224,7 @@ def draw(
     if rules.rejection == AUTHORS:
         weights = _first_accepted(np.where(allowed, np.exp(logprobs), -np.inf), rules.temperature)
     else:
-        # Proposed by P itself and accepted by P^(1/β) is drawn from their product.
+        # Proposing from P and accepting with P^(1/β) samples from their product.
         power = 1 / rules.temperature + (rules.rejection == EXACT)
         weights = np.where(allowed, np.exp((logprobs - best) * power), 0.0)
     total = np.cumsum(weights, 1)
@@ -237,13 +236,13 @@ def draw(
 
 
 def _first_accepted(rewards: np.ndarray, temperature: float) -> np.ndarray:
-    """How probable it is, up to a factor of the row, that each candidate is the first to be accepted.
+    """The probability, up to a factor per row, that each candidate is the first to be accepted.
 
     Rounds go over the candidates in their order, each accepted with probability
-    a_c = exp(r_c/β)/Σ exp(r/β), until one is: Q(c) ∝ a_c · Π_{before c} (1 − a).
+    a_c = exp(r_c/β)/Σ exp(r/β), until one is accepted: Q(c) ∝ a_c · Π_{before c} (1 − a).
 
     Args:
-        rewards: float64 [m, k]; −inf for what is not a candidate.
+        rewards: float64 [m, k]; −inf for tokens that are not candidates.
     """
     best = rewards.max(1, initial=-np.inf, keepdims=True)
     best[np.isinf(best)] = 0.0
@@ -255,12 +254,12 @@ def _first_accepted(rewards: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def _is_boundary(content: bytes, place: int) -> bool:
-    """Whether a character begins or ends at a byte."""
+    """Whether a byte position is a character boundary."""
     return place >= len(content) or content[place] & 0xC0 != 0x80
 
 
 def _text_of(tokenizer: TextTokenizer, identifier: int) -> bytes | None:
-    """A token's text, or None where it is special or part of a character."""
+    """A token's text, or None if it is special or part of a character."""
     if identifier in tokenizer.special_ids or identifier >= len(tokenizer.surfaces):
         return None
     surface = tokenizer.surfaces[identifier]

@@ -1,4 +1,4 @@
-"""Rules that an answer is to keep."""
+"""Rules for answers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from synthtools.records.jsonl import number_in, parse_value
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.words import word_counts
 
-# A number of each answer, None where it has none.
+# A score for each answer, None if it has none.
 Score = Callable[[Sequence[Prompt], Sequence[Answer]], Sequence[float | None]]
 
 
 def as_buffer(answers: Sequence[Answer]) -> TextBuffer:
-    """The texts of answers; half of a surrogate pair counts as any other character."""
+    """The texts of answers; an unpaired surrogate counts as one character."""
     return TextBuffer.of([one.text.encode("utf-8", "replace").decode() for one in answers])
 
 
@@ -30,21 +30,21 @@ LENGTHS: dict[str, Score] = {
 }
 
 
-# Of an answer that is refused, in the reason.
+# Characters of a refused answer shown in the reason.
 _SHOWN = 60
-# Scores that are made by a model or by a file, which the caller supplies.
+# Scores from a model or a file, supplied by the caller.
 MODEL_SCORES = ("judge", "perplexity", "probability")
 
 
 class ScoreRange(NamedTuple):
-    """A score is to lie within bounds, either None for none."""
+    """Bounds of a score; None for no bound."""
 
     score: str
     least: float | None
     most: float | None
 
     def fault(self, value: float | None) -> str | None:
-        """What is wrong with a score."""
+        """Why a score is not within the bounds; None if it is."""
         by_model = self.score in MODEL_SCORES
         if value is None:
             return f"no {self.score}" if by_model else f"no number of {self.score}"
@@ -58,8 +58,8 @@ class Validator(NamedTuple):
     """A check of answers: by their text, or by a score.
 
     Attributes:
-        text: as it was given; shown: with what stood in its file.
-        fault: what it sees in a text that it refuses, None where it accepts it.
+        text: as given; shown: with the content of its file.
+        fault: why a text is refused, None if it is accepted.
     """
 
     text: str
@@ -73,7 +73,7 @@ class Validator(NamedTuple):
     def faults(
         self, prompts: Sequence[Prompt], answers: Sequence[Answer], scores: Mapping[str, Score]
     ) -> list[str | None]:
-        """What it sees in each answer that it refuses."""
+        """Why each answer is refused, None if it is accepted."""
         if self.within is not None:
             values = scores[self.within.score](prompts, answers)
             return [self.within.fault(value) for value in values]
@@ -82,13 +82,13 @@ class Validator(NamedTuple):
 
 
 def validator_of(text: str) -> Validator:
-    """``words=MIN..MAX`` (or another score; either end may be left out), ``regex=REGEX``, an expression of
-    RE2 that is found in the answer, ``!regex=REGEX``, one that is not, ``json``, ``schema=FILE``, a JSON
-    schema, or ``language=CODE,…``.
+    """``words=MIN..MAX`` (or another score; either end is optional), ``regex=REGEX``: an expression of RE2 that must
+    occur in the answer, ``!regex=REGEX``: one that must not, ``json``, ``schema=FILE``: a JSON schema, or
+    ``language=CODE,…``.
 
     Raises:
-        ValueError: it is none of these.
-        SynthError: a file or a package that it needs is missing.
+        ValueError: the form is invalid.
+        SynthError: a required file or package is missing.
     """
     kind, equals, value = text.partition("=")
     if equals and kind in (*LENGTHS, *MODEL_SCORES):
@@ -135,10 +135,10 @@ def _cut(text: str) -> str:
 
 
 def _json_in(answer: str) -> tuple[Any, str | None]:
-    """The value that an answer spells, and why it spells none."""
+    """The JSON value of an answer, and why there is none."""
 
     def no_number(name: str) -> None:
-        raise ValueError(f"{name}, which JSON lacks")
+        raise ValueError(f"{name}, which is not in JSON")
 
     try:
         return json.loads(answer, parse_constant=no_number), None
@@ -146,7 +146,7 @@ def _json_in(answer: str) -> tuple[Any, str | None]:
         return None, f"not JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}"
     except RecursionError:
         return None, "not JSON: nested too deeply"
-    except ValueError as error:  # NaN, or an integer of more digits than Python converts
+    except ValueError as error:  # NaN, or an integer with more digits than Python converts
         return None, f"not JSON: {str(error).split(';')[0]}"
 
 
@@ -169,7 +169,7 @@ def _schema(file: str, text: str) -> Callable[[str], str | None]:
         raise SynthError(
             f"{file}: not a JSON schema: {error.json_path}: {error.message}"
         ) from error
-    # A registry of its own: nothing that the schema names is fetched.
+    # An empty registry, so that references in the schema are not fetched.
     checked = kind(schema, registry=Registry())
 
     def fault(answer: str) -> str | None:
@@ -180,7 +180,7 @@ def _schema(file: str, text: str) -> Callable[[str], str | None]:
             error = next(checked.iter_errors(value), None)
         except Unresolvable as unknown:
             raise SynthError(
-                f"{file}: names a schema that it does not hold ({unknown.ref})"
+                f"{file}: refers to a schema that is not in it ({unknown.ref})"
             ) from unknown
         except RecursionError:
             return "nested too deeply for the schema"
@@ -192,16 +192,16 @@ def _schema(file: str, text: str) -> Callable[[str], str | None]:
 def _languages(value: str) -> Callable[[str], str | None]:
     from synthtools.text.languages import language_of, languages
 
-    wanted = {code.strip().lower() for code in value.split(",")}
+    allowed = {code.strip().lower() for code in value.split(",")}
     known = languages()
-    for code in wanted:
+    for code in allowed:
         if code not in {one.partition("-")[0] for one in known} | set(known):
             raise ValueError(f'unknown language "{code}"; known: {", ".join(sorted(known))}')
 
     def fault(answer: str) -> str | None:
         language = language_of(answer)
         if language is None:
-            return "no language that is known"
-        return None if wanted & {language, language.partition("-")[0]} else language
+            return "language not recognized"
+        return None if allowed & {language, language.partition("-")[0]} else language
 
     return fault

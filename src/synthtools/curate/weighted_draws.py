@@ -1,4 +1,4 @@
-"""Records drawn by weight in one pass: without replacement (Gumbel top-k) or with it."""
+"""Weighted draws of records in one pass: without replacement (Gumbel top-k) or with it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ from synthtools.records.rejects import Rejects
 from synthtools.records.reread_records import RereadRecords
 from synthtools.records.spool import Spool
 
-# So many more than requested are kept before the lowest are dropped.
+# Records kept beyond twice the requested number before the lowest are dropped.
 _SPARE = 1 << 14
 
 
 class TopRecords:
-    """Keeps the ``count`` records with the highest scores; of equal ones the earlier.
+    """Keeps the ``count`` records with the highest scores; ties go to the earlier.
 
     Args:
-        spool: where they are, or how they can be found again.
+        spool: stores the records, or can read them again.
 
-    Disk: about count · (1 + ln(records / count)) records in the spool. Memory: 24 bytes for each
-    record kept, and the spool's.
+    Disk: about count · (1 + ln(records / count)) records in the spool. Memory: 24 bytes per record, and the spool's.
     """
 
     def __init__(self, count: int, spool: Spool | RereadRecords) -> None:
@@ -44,8 +43,8 @@ class TopRecords:
         self._held = 0
 
     def add(self, scores: np.ndarray, values: np.ndarray, batch: Batch) -> None:
-        """Takes the next records. ``scores``: float64 [records]; -inf for a record that is not to be chosen.
-        ``values``: float64 [records], handed back with the best."""
+        """Takes the next records. ``scores``: float64 [records]; -inf for records that must not be chosen.
+        ``values``: float64 [records], returned with the best."""
         better = np.flatnonzero(scores > self._threshold)
         if not len(better) or not self._count:
             return
@@ -58,7 +57,7 @@ class TopRecords:
 
     def _prune(self) -> None:
         scores, handles = np.concatenate(self._scores), np.concatenate(self._handles)
-        # Handles ascend with the input: of equal scores the earlier record wins.
+        # Handles ascend with the input, so that ties go to the earlier record.
         order = np.lexsort((handles, -scores))
         best = np.sort(order[: self._count])
         self.spool.drop(handles[order[self._count :]])
@@ -69,7 +68,7 @@ class TopRecords:
             self._threshold = float(scores[best].min())
 
     def result(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(scores, values, handles) of the best in input order; fewer where there are no more."""
+        """(scores, values, handles) of the best in input order; fewer than ``count`` if there are no more."""
         if not self._held:
             return np.zeros(0), np.zeros(0), np.zeros(0, np.int64)
         self._prune()
@@ -81,9 +80,9 @@ class Chosen:
     """Records chosen for several targets, in input order: int64 or float64 [records] each.
 
     Attributes:
-        lanes: the target that a record was chosen for.
-        handles: the record's place in the spool of that target.
-        values: what ``TopRecords.add`` was given for it.
+        lanes: the target of each record.
+        handles: of the record in the spool of that target.
+        values: from ``TopRecords.add``.
     """
 
     lanes: np.ndarray
@@ -92,25 +91,25 @@ class Chosen:
 
 
 def choose(tops: Sequence[TopRecords], counts: Sequence[int]) -> Chosen:
-    """Each target in turn takes its best records among those that are left. A target may lose as many records
-    to earlier ones as they take, so ``tops[i]`` must have been made for ``sum(counts[: i + 1])`` records."""
+    """Each target in turn takes its best remaining records. As earlier targets may take records from later ones,
+    ``tops[i]`` must be made for ``sum(counts[: i + 1])`` records."""
     taken = np.zeros(0, np.int64)
     lanes, handles, values = [], [], []
     for lane, (top, count) in enumerate(zip(tops, counts, strict=True)):
-        scores, given, held = top.result()
-        ordinals = top.spool.ordinals(held)
+        scores, best_values, best = top.result()
+        ordinals = top.spool.ordinals(best)
         free = np.flatnonzero(~np.isin(ordinals, taken))
-        picked = np.sort(free[np.lexsort((held[free], -scores[free]))[:count]])
+        picked = np.sort(free[np.lexsort((best[free], -scores[free]))[:count]])
         taken = np.concatenate([taken, ordinals[picked]])
         lanes.append(np.full(len(picked), lane))
-        handles.append(held[picked])
-        values.append(given[picked])
+        handles.append(best[picked])
+        values.append(best_values[picked])
     order = np.argsort(taken, kind="stable")
     return Chosen(*(np.concatenate(part)[order] for part in (lanes, handles, values)))
 
 
 def keys_of(keys: RecordKeys, batch: Batch, text_field: str) -> np.ndarray:
-    """Keys of records that need not have a text: of the id, else the text, else the record itself."""
+    """Keys of records, which may lack a text: from the id, else the text, else the whole record."""
     contents = (
         value.encode("utf-8", "surrogatepass") if isinstance(value, str) else batch.raw(index)
         for index, value in enumerate(batch.column(text_field))
@@ -124,9 +123,9 @@ def with_log_weights(
     """Records and the logarithm of the weight in a field, float64; bad ones go to ``rejects``.
 
     Args:
-        log: the field holds the logarithm already.
-        bias: b where the field holds q, the probability of being synthetic: the weight is (1 − q)^b
-            (Drayson et al. 2025, arXiv 2502.15654, as their code has it).
+        log: the field has the logarithm.
+        bias: b, if the field has the probability q of being synthetic: the weight is (1 − q)^b (Drayson et al.
+            2025, arXiv 2502.15654, as in their code).
     """
     bad: dict[int, str] = {}
     log_weights = np.full(len(batch), -np.inf)
@@ -156,7 +155,7 @@ def _fault(value: Any, log: bool, probability: bool) -> str | None:
         return f"{value}, not a probability"
     if value < 0 and not log:
         return "negative, not a weight"
-    # An integer has no limit of its own; as the logarithm of a weight it needs one.
+    # Integers are unlimited; as the logarithm of a weight they need a limit.
     most = sys.float_info.max
     if value == math.inf or (log and type(value) is int and abs(value) > most):
         return "infinite, not a weight"
@@ -164,8 +163,7 @@ def _fault(value: Any, log: bool, probability: bool) -> str | None:
 
 
 class Strata:
-    """Draws without replacement from each stratum. ``count``: records wanted in all; no stratum can give
-    more."""
+    """Draws without replacement from each stratum. ``count``: records in total."""
 
     def __init__(self, count: int, spool: Spool) -> None:
         self._count, self._spool = count, spool
@@ -173,7 +171,7 @@ class Strata:
         self._sizes: dict[str, int] = {}
 
     def add(self, batch: Batch, strata: list[str], scores: np.ndarray) -> None:
-        """Takes records with the name of each one's stratum."""
+        """Takes records with the names of their strata."""
         names = np.array(strata, object)
         for name in dict.fromkeys(strata):
             members = np.flatnonzero(names == name)
@@ -185,7 +183,7 @@ class Strata:
             self._sizes[name] += int(np.isfinite(scores[members]).sum())
 
     def result(self, equal: bool) -> tuple[np.ndarray, dict[str, tuple[int, int]]]:
-        """Handles of the drawn records, in input order; of each stratum (records, drawn)."""
+        """Handles of the drawn records, in input order; and (records, drawn) for each stratum."""
         names = sorted(self._sizes)
         parts = allocated(self._count, [self._sizes[name] for name in names], equal)
         chosen = [np.zeros(0, np.int64)]
@@ -199,8 +197,8 @@ class Strata:
 
 
 def allocated(count: int, sizes: list[int], equal: bool) -> list[int]:
-    """How many records each stratum gives, none more than it has. Proportional to the sizes by largest
-    remainders; or equal, what small strata lack going to the others."""
+    """The number of records from each stratum, at most its size: proportional to the sizes by largest remainders; or
+    equal, with the shortfall of small strata going to the others."""
     total = sum(sizes)
     count = min(count, total)
     if not equal:
@@ -222,9 +220,8 @@ def allocated(count: int, sizes: list[int], equal: bool) -> list[int]:
 class WithReplacement:
     """n independent draws by weight, in one pass.
 
-    Each of n slots holds one record. The i-th record takes each slot with probability w_i / W_i,
-    where W_i is the sum of the weights up to it (Chao 1982, with n reservoirs of one); which slots
-    is a function of the seed and the record.
+    Each of n slots has one record. The i-th record takes each slot with probability w_i / W_i, where W_i is the sum of
+    weights up to it (Chao 1982, with n reservoirs of one); the slots depend on the seed and the record.
 
     Raises:
         SynthError: not enough memory for this many draws.
@@ -244,11 +241,11 @@ class WithReplacement:
         count = len(self._slots)
         sums = np.logaddexp.accumulate(np.concatenate([[self._log_sum], log_weights]))[1:]
         self._log_sum = float(sums[-1])
-        there = np.isfinite(log_weights)
-        chance = np.zeros(len(there))
-        chance[there] = np.exp(log_weights[there] - sums[there])
+        weighted = np.isfinite(log_weights)
+        chance = np.zeros(len(weighted))
+        chance[weighted] = np.exp(log_weights[weighted] - sums[weighted])
         firsts = _gaps(record_uniforms(self._seed, keys, self._lane), chance, count)
-        drawn = np.flatnonzero(there & (firsts < count))
+        drawn = np.flatnonzero(weighted & (firsts < count))
         if not len(drawn):
             return
         handles = self._spool.add(batch.take(drawn.tolist()))
@@ -257,13 +254,13 @@ class WithReplacement:
             slots = self._taken(int(firsts[index]), float(chance[index]), int(keys[index]))
             self._slots[slots] = handle
         if sum(map(len, self._held)) > 2 * count + (1 << 14):
-            held = np.concatenate(self._held)
+            spooled = np.concatenate(self._held)
             kept = np.unique(self._slots)
-            self._spool.drop(held[~np.isin(held, kept)])
+            self._spool.drop(spooled[~np.isin(spooled, kept)])
             self._held = [kept]
 
     def _taken(self, first: int, chance: float, key: int) -> np.ndarray:
-        """Slots that a record takes: from one to the next by geometric gaps."""
+        """The slots that a record takes, by geometric gaps."""
         count = len(self._slots)
         if chance >= 1:
             return np.arange(count)
@@ -278,12 +275,12 @@ class WithReplacement:
         return np.concatenate(taken)
 
     def result(self) -> np.ndarray:
-        """Handles of the drawn records in input order; empty where no record has weight."""
+        """Handles of the drawn records in input order; empty if no record has a weight."""
         return np.sort(self._slots) if np.isfinite(self._log_sum) else self._slots[:0]
 
 
 def _gaps(numbers: np.ndarray, chance: np.ndarray, most: int) -> np.ndarray:
-    """Failures before the next success, geometric, int64, at most ``most``. ``numbers``: uniform in (0, 1].
+    """Geometric numbers of failures before the next success, int64, at most ``most``. ``numbers``: uniform in (0, 1];
     ``chance``: of success."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         gaps = np.log(numbers) / np.log1p(-chance)
