@@ -1,13 +1,16 @@
 """Where records go: never half-written, never over an input, never over what is there unasked."""
 
 import errno
+import io
 import json
 import os
 import signal
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 
 from running import COLD, command, run, start
@@ -16,8 +19,11 @@ from synthtools.records import early_sync, encoders
 from synthtools.records.atomic_files import AtomicFile, write_whole
 from synthtools.records.inputs import find_shards
 from synthtools.records.outputs import open_sink
+from synthtools.records.reader import read
+from synthtools.records.rejects import Rejects
 from synthtools.records.shard_directory import MANIFEST, DirectorySink
 from synthtools.records.shard_size import ShardSize
+from synthtools.records.sink import Nonfinite
 
 RECORDS = [{"id": i, "text": f"record {i} " + "é" * (i % 40)} for i in range(400)]
 LINES = [json.dumps(record, ensure_ascii=False).encode() for record in RECORDS]
@@ -80,6 +86,42 @@ def test_an_aborted_replacement_leaves_the_old_file(form, source, batches_of, tm
     writing.abort()
     assert target.read_bytes() == b"old"
     assert names(tmp_path) == ["in.jsonl", target.name]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_groups_of_a_stream_are_small_and_depend_on_the_records_alone(
+    form, source, convert, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(encoders, "_GROUP_BYTES", 3000)
+    monkeypatch.setattr(encoders, "_STREAM_GROUP_BYTES", 500)
+    path = source if form == "jsonl" else convert(source, tmp_path / "in.parquet")
+    streams = set()
+    for batch_bytes in (100, 1000, 1 << 20):
+        target = SimpleNamespace(file=io.BytesIO())
+        encoder = encoders.encoder("arrow-stream", target, Nonfinite("null"))
+        for batch in read(find_shards([str(path)]), Rejects(), batch_bytes):
+            encoder.write(batch)
+        encoder.close()
+        streams.add(target.file.getvalue())
+    (stream,) = streams
+    groups = list(pa.ipc.open_stream(stream))
+    assert pa.Table.from_batches(groups).to_pylist() == RECORDS
+    sizes = [group.nbytes for group in groups]
+    assert (sizes[0] > 2000) == (form == "jsonl")  # their schema is inferred from the first group
+    assert 300 < sizes[1] < 1200
+
+
+def test_rows_are_passed_on_without_pandas(source, convert, tmp_path):
+    """Importing it takes longer than the tool, and Arrow does so when it converts Python's values."""
+    (tmp_path / "pandas.py").write_text("raise SystemExit('pandas')")
+    rows = convert(source, tmp_path / "in.parquet")
+    line = f'"$@" {rows} --format arrow | "$@" --where id!=3 --format arrow | "$@" --count'
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line, "bash", *COLD, "cat"],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, b"399"), done.stderr
 
 
 def test_a_widened_file_that_is_aborted_leaves_nothing(tmp_path, batches_of, monkeypatch, capfd):

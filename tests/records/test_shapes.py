@@ -137,6 +137,11 @@ def test_a_silent_pipe_is_waited_for():
     assert done.returncode == 0 and b"read as question and answer" in done.stderr
 
 
+def test_standard_input_by_its_other_name():
+    result = run("mix", "/dev/stdin=1", input=lines(RECORDS["messages"]))
+    assert result.stdout == lines(RECORDS["messages"]) and b"read as messages" in result.stderr
+
+
 def test_records_of_a_program_are_known_too():
     plain = synthtools.ppl([{"text": ANSWER}], summary=True)["median"]
     for some in ([RECORDS["messages"]], iter([RECORDS["messages"]])):

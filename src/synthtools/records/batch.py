@@ -282,14 +282,14 @@ class ArrowBatch(Batch):
         return schemas.row_sizes(self.rows)
 
     def _take_records(self, indices: Indices) -> Self:
-        if not self.rows.column_names:
-            from synthtools.records import to_arrow
+        from synthtools.records import to_arrow
 
+        if not self.rows.column_names:
             return replace(self, rows=to_arrow.without_columns(len(indices)))
         start, count = (indices[0], len(indices)) if len(indices) else (0, 0)
         if list(indices) == list(range(start, start + count)):
             return replace(self, rows=self.rows.slice(start, count))
-        return replace(self, rows=self.rows.take(list(indices)))
+        return replace(self, rows=self.rows.take(to_arrow.indices_array(indices)))
 
     def select(self, names: list[str]) -> ArrowBatch:
         from synthtools.records import nested_columns

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from synthtools.errors import SynthError
-from synthtools.records.batch import Batch
+from synthtools.records.batch import ArrowBatch, Batch
 from synthtools.records.compression import DecompressingReader, compression_of
 from synthtools.records.jsonl import members, parse_value
 from synthtools.records.shard_size import parts
@@ -153,6 +153,8 @@ def _rows_in(path: Path, apart: str) -> Iterator[list[str]]:
 
 # Size of row groups: small enough for memory, large enough for column readers.
 _GROUP_BYTES = 64 << 20
+# In a stream the next tool waits for each group.
+_STREAM_GROUP_BYTES = 2 << 20
 
 _LINES = ("jsonl", "csv", "tsv")
 FORMATS = (
@@ -197,7 +199,7 @@ class TableEncoder(Encoder):
 
     The schema is inferred from the records. If later records need a wider one (a column that was null so
     far, a fraction in a column of integers), the rows written so far are rewritten; on a pipe this is an
-    error.
+    error. There the first group is as large as in a file where its schema is inferred from JSON.
     """
 
     def __init__(self, target: EncoderTarget, form: str) -> None:
@@ -209,11 +211,16 @@ class TableEncoder(Encoder):
         self._filled = 0
 
     def write(self, batch: Batch) -> None:
-        for start, end, filled in parts(batch.written_sizes(), self._filled, _GROUP_BYTES):
-            part = batch if end - start == len(batch) else batch.take(range(start, end))
+        sizes, start = batch.written_sizes(), 0
+        while start < len(batch):
+            known = self._writer is not None or isinstance(batch, ArrowBatch)
+            whole = self._form != "arrow-stream" or not known
+            limit = _GROUP_BYTES if whole else _STREAM_GROUP_BYTES
+            _, end, self._filled = next(parts(sizes[start:], self._filled, limit))
+            part = batch if end == len(batch) else batch.take(range(start, start + end))
             self._pending.append(part.piece())
-            self._filled = filled
-            if filled >= _GROUP_BYTES:
+            start += end
+            if self._filled >= limit:
                 self._flush()
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from synthtools.errors import RecordError, SynthError
 from synthtools.records.batch import MISSING, Batch
-from synthtools.records.inputs import STDIN_NAME, Shard
+from synthtools.records.inputs import Shard
 from synthtools.records.reader import batch_of, blocks
 from synthtools.records.record_faults import no_field, require_text
 from synthtools.records.rejects import Rejects
@@ -41,7 +41,7 @@ def first_record(shards: Sequence[Shard]) -> Batch | None:
                 records = shard.records.first()
                 if records is not None:
                     _check_first(_blocks(replace(shard, records=records)), batches.append)
-            elif shard.name == STDIN_NAME:
+            elif shard.is_stdin:
                 _check_stdin(shard, batches.append, wait=True)
             else:
                 check_first_records([shard], batches.append)
@@ -63,7 +63,7 @@ def check_first_records(shards: Sequence[Shard], check: Callable[[Batch], object
     for shard in _evenly_spaced([s for s in shards if isinstance(s.path, RemotePath)], _OBJECTS):
         _check_first(_blocks(shard), check)
     for shard in shards:
-        if shard.name == STDIN_NAME:
+        if shard.is_stdin:
             _check_stdin(shard, check)
 
 

@@ -51,6 +51,11 @@ class Shard:
     format: InputFormat = field(default=InputFormat("jsonl"), compare=False, repr=False)
     _fingerprint: str | None = field(default=None, compare=False, repr=False)
 
+    @property
+    def is_stdin(self) -> bool:
+        """Whether it is standard input, under whatever name."""
+        return self.path is None and self.records is None
+
     def fingerprint(self) -> str | None:
         """A short hash of the size and of the first and last MiB, or of a store's ETag or the like: enough to
         detect a changed file.
@@ -167,7 +172,8 @@ def _file_shard(path: Path, name: str) -> Shard:
             f"{name or repr(name)}: {reason(error)}{more if name == 'builtin' else ''}"
         ) from error
     if not stat.S_ISREG(status.st_mode):
-        return Shard(name, path, None)
+        # Its reader starts with what was looked at in advance, which another opening would lack.
+        return Shard(name, None if name == "/dev/stdin" else path, None)
     refuse_claimed(name, status)
     return Shard(name, path, status.st_size, status=status)
 

@@ -34,7 +34,7 @@ from synthtools.records.remote_paths import RemotePath
 from synthtools.records.reread_records import picked as picked_here
 from synthtools.records.shard_block import ShardBlock
 from synthtools.records.shard_file import open_shard
-from synthtools.records.text_buffer import TextBuffer, newlines
+from synthtools.records.text_buffer import TextBuffer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -282,11 +282,9 @@ def _piece_done(
 def _done(task: BlockTask[Any], keep: KeptParts, block: ShardBlock) -> _Done:
     """Runs the work on a block, and keeps what is transferred."""
     noted = NotedRejects()
-    lines = newlines(block.lines)
+    source, number, lines = block.source, block.number, block.count
     if block.broken is not None:
-        return _Done(
-            block.source, block.number, lines, 0, noted, 0, None, block.broken, block.lines
-        )
+        return _Done(source, number, lines, 0, noted, 0, None, block.broken, block.lines)
     result, seen = task.of(block, noted)
     result = BlockResult(
         result.batch if keep.records else _stub(result.batch, task.fields),
@@ -294,7 +292,7 @@ def _done(task: BlockTask[Any], keep: KeptParts, block: ShardBlock) -> _Done:
         result.result,
         result.text_bytes,
     )
-    return _Done(block.source, block.number, lines, 0, noted, seen, result, None, b"")
+    return _Done(source, number, lines, 0, noted, seen, result, None, b"")
 
 
 def _stub(batch: Batch, fields: tuple[str, ...]) -> Batch:

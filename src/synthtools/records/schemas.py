@@ -182,5 +182,14 @@ def _value_sizes(array: pa.Array) -> np.ndarray:
 
 
 def _lengths(lengths: pa.Array) -> np.ndarray:
-    counts: np.ndarray = pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False)
-    return counts.astype(np.int64)
+    """The lengths as int64, 0 for null. Arrow's own conversions to numpy import pandas."""
+    if not len(lengths):
+        return np.zeros(0, np.int64)
+    valid, data = lengths.buffers()
+    width = np.dtype(np.int64 if pa.types.is_int64(lengths.type) else np.int32)
+    start = lengths.offset
+    values = np.frombuffer(data, width, len(lengths), start * width.itemsize).astype(np.int64)
+    if lengths.null_count:
+        bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
+        values *= bits[start : start + len(lengths)]
+    return values

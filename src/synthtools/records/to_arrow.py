@@ -12,9 +12,11 @@ floating-point numbers (also in one that becomes JSON text only after its first 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from synthtools.records.jsonl import is_unicode
@@ -145,6 +147,12 @@ def build(values: list[Any], kind: pa.DataType) -> pa.Array:
         except RecursionError:
             raise UnfitRecord(index, "a value is nested too deeply") from None
     return json_array(texts)
+
+
+def indices_array(indices: Sequence[int] | np.ndarray) -> pa.Array:
+    """Indices as an array of int64; ``pa.array`` would import pandas."""
+    numbers = np.ascontiguousarray(indices, np.int64)
+    return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
 
 
 def json_array(texts: list[str | None]) -> pa.Array:
