@@ -15,7 +15,9 @@ import numpy as np
 from benchmarks.common import machine, texts
 from benchmarks.data import seconds, written
 from synthtools.measure.diversity import semantic_diversity
-from synthtools.text.self_bleu import self_bleu_of, sentences
+from synthtools.records.text_buffer import TextBuffer
+from synthtools.text.self_bleu import self_bleu, token_hashes
+from synthtools.text.sentences import sentences_of
 
 MEGABYTES = float(os.environ.get("BENCH_MEGABYTES", 100))
 SENTENCES = int(os.environ.get("BENCH_SENTENCES", 2000))
@@ -30,10 +32,16 @@ def timed(work) -> tuple[float, object]:
     return time.perf_counter() - start, found
 
 
-def self_bleu() -> None:
+def bleu_of_sentences() -> None:
     from sacrebleu.metrics import BLEU
 
-    lines = [line for text in texts(3) for line in sentences(text)][:SENTENCES]
+    buffer = TextBuffer.of(list(texts(3)))
+    sentences = sentences_of(buffer)
+    sentences = sentences._replace(
+        begins=sentences.begins[:SENTENCES], ends=sentences.ends[:SENTENCES]
+    )
+    bounds = zip(sentences.begins, sentences.ends, strict=True)
+    lines = [buffer.data[begin:end].tobytes().decode() for begin, end in bounds]
     peer = BLEU(effective_order=True)
 
     def plainly() -> list[float]:
@@ -41,8 +49,12 @@ def self_bleu() -> None:
             peer.sentence_score(lines[i], lines[:i] + lines[i + 1 :]).score for i in range(SCORED)
         ]
 
-    self_bleu_of([lines[:3]])  # compiled
-    ours, scores = timed(lambda: self_bleu_of([lines])[0])
+    def ours_of(first: int) -> np.ndarray:
+        tokens, starts = token_hashes(buffer, sentences)
+        return self_bleu(tokens, starts, np.array([0, first]))
+
+    ours_of(3)  # compiled
+    ours, scores = timed(lambda: ours_of(len(lines)))
     plain, expected = timed(plainly)
     apart = max(abs(a - b) for a, b in zip(scores, expected, strict=False))
     whole = plain / SCORED * len(lines)
@@ -80,7 +92,7 @@ def whole() -> None:
 
 
 def main() -> None:
-    self_bleu()
+    bleu_of_sentences()
     pairwise()
     whole()
     print(f"({machine()})")

@@ -6,6 +6,7 @@ Everything follows Unicode 14.0, whatever the Unicode of the running Python.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -267,3 +268,29 @@ def signature(text: str, permutations: int = 128, shingle: int = 5) -> np.ndarra
         # Not below 0 nor above 64 bits: the products of two 32-bit numbers stay exact.
         minima = np.minimum(minima, (a * value + b) & 0xFFFFFFFF)
     return minima.astype(np.uint32)
+
+
+# ---------------------------------------------------------------- sentences
+
+
+def sentences(text: str) -> list[str]:
+    """Sentences of four words or more; words stand between white space."""
+    text = re.sub(r"([.!?…][\"'”’)\]]*)\s+", r"\1\n", text)
+    lines = re.sub(r"([。！？])", r"\1\n", text).split("\n")
+    return [line.strip() for line in lines if len(line.split()) >= 4]
+
+
+def beginning(text: str, characters: int, most: int) -> list[str]:
+    """The first tokens of a text's first characters; combining marks stay in their words."""
+    found: list[str] = []
+    before = SPACE
+    for c in lower(text[:characters]):
+        kind = _classes()[ord(c)] & (WORD | SPACE)
+        if before == WORD and kind == 0 and word_breaks()[ord(c)] & KIND == EXTEND:
+            kind = WORD
+        if kind == before and kind != SPACE:
+            found[-1] += c
+        elif kind != SPACE:
+            found.append(c)
+        before = kind
+    return found[:most]

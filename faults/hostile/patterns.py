@@ -75,7 +75,7 @@ def uses() -> dict[str, dict[str, Use]]:
         tasks,
     )
     from synthtools.lm import chat, load_errors, model_files, text_tokenizer, tokenizer_faults
-    from synthtools.measure import corpus_comparison, diversity, expressions
+    from synthtools.measure import corpus_comparison, expressions
     from synthtools.records import (
         conversion,
         encoders,
@@ -84,7 +84,7 @@ def uses() -> dict[str, dict[str, Use]]:
         natural_order,
         sink,
     )
-    from synthtools.text import rouge, self_bleu
+    from synthtools.text import rouge
 
     shipped = [task for task in tasks.shipped().values() if task.extract]
     given: dict[str, dict[str, Any]] = {
@@ -170,9 +170,6 @@ def uses() -> dict[str, dict[str, Use]]:
             for words in ("thread '", "thread '' panicked at ")
         },
         "measure.corpus_comparison": {"words": corpus_comparison._WORD.findall},
-        "measure.diversity": {
-            f"beginning of {n}": pattern.match for n, pattern in diversity._BEGINNING.items()
-        },
         "measure.expressions": {"claim": expressions.parse},
         "records.field_paths": {"conditions": field_paths.conditions, "path": field_paths.parse},
         "records.encoders": {"quoted": encoders._QUOTED.search},
@@ -184,7 +181,6 @@ def uses() -> dict[str, dict[str, Use]]:
         "records.natural_order": {"number": natural_order.as_number, "order": natural_order.order},
         "records.jsonl": {"object": lambda t: jsonl.parse_object(b'{"a": ' + t.encode() + b"}")},
         "text.rouge": {"words": rouge._WORD.findall},
-        "text.self_bleu": {"sentences": self_bleu.sentences},
     }
 
 

@@ -85,13 +85,18 @@ def hider() -> Callable[[Any], Any]:
     """``hidden``, for many values: the keys in use are looked up once."""
     keys = _in_use()
 
+    # Names, and many a value, come again and again.
+    @functools.lru_cache(maxsize=4096)
+    def shown_text(text: str) -> str:
+        return _hidden_text(text, keys)
+
     def walk(value: Any) -> Any:
         if isinstance(value, str):
-            return _hidden_text(value, keys)
+            return shown_text(value)
         if isinstance(value, dict):
             members: dict[Any, Any] = {}
             for name, member in value.items():
-                shown = _hidden_text(name, keys) if isinstance(name, str) else name
+                shown = shown_text(name) if isinstance(name, str) else name
                 while shown in members:  # two names that differ in their secrets alone
                     shown += "'"
                 members[shown] = walk(member)

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections import Counter
 from pydoc_data.topics import topics
 
 import numpy as np
@@ -19,7 +20,6 @@ from synthtools.cli.app import build
 from synthtools.errors import SynthError
 from synthtools.measure import group_statistics
 from synthtools.measure.diversity import (
-    beginning,
     compression,
     heaps,
     matched,
@@ -29,9 +29,10 @@ from synthtools.measure.diversity import (
 from synthtools.measure.frequencies import kernel_density
 from synthtools.measure.record_numbers import RecordNumbers, summaries
 from synthtools.measure.significance import compared, corrected_by_holm, mann_whitney
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.reports import document
 from synthtools.reports import stats as stats_report
-from synthtools.text.self_bleu import sentences
+from synthtools.text.sentences import sentences_of
 
 NAMES = sorted(topics)
 
@@ -139,17 +140,46 @@ def test_compression_openings_and_summaries():
     data = "\n".join(texts).encode()
     assert compression(texts)["ratio"] == len(data) / len(packed.compress(data))
     assert compression([])["ratio"] is None
-    found = openings(texts, [sentences(text) for text in texts])
+    found = openings_of(texts)
     assert found["openings"] == [["as a model i", 0.75]] and found["distinct_share"] == 0.5
-    assert openings([""], [[]])["reason"] == "no text"
+    assert openings_of([""])["reason"] == "no text"
     (short,) = summaries(np.array([np.nan, 2.0]), np.array([0, 2]))
     assert (short["documents"], short["without"], short["standard_deviation"]) == (1, 1, None)
 
 
-@settings(max_examples=60)
-@given(st.text(alphabet="aé_9 \n\t.,!?—😀日", max_size=40), st.sampled_from([4, 6]))
-def test_the_beginning_of_a_text_is_that_of_all_its_tokens(text, most):
-    assert list(beginning(text, most)) == re.findall(r"\w+|[^\w\s]+", text)[:most]
+def openings_of(texts):
+    buffer = TextBuffer.of(texts)
+    return openings(buffer, sentences_of(buffer))
+
+
+def repeated(counts, texts):
+    rows = sorted(
+        ((name, n) for name, n in counts.items() if n > 1), key=lambda row: (-row[1], row[0])
+    )
+    return [[name, n / texts] for name, n in rows[:10]]
+
+
+def plain_openings(texts):
+    firsts = Counter(" ".join(reference.beginning(text, 400, 4)) for text in texts)
+    del firsts[""]
+    starts = [[reference.beginning(s, 120, 6) for s in reference.sentences(text)] for text in texts]
+    words = Counter(word for of_text in starts for tokens in of_text for word in tokens)
+    frame = sorted(words, key=lambda word: (-words[word], word))[:100]
+    templates = Counter()
+    for of_text in starts:
+        own = [[t if t in frame else "*" for t in tokens] for tokens in of_text if len(tokens) == 6]
+        templates.update({" ".join(one) for one in own if 1 <= one.count("*") <= 3})
+    share = len(firsts) / firsts.total() if firsts else None
+    return share, repeated(firsts, len(texts)), repeated(templates, len(texts))
+
+
+def test_openings_are_those_that_are_counted_plainly():
+    texts = [topics[name] for name in NAMES] + ["* * *", "", "İt's * ΟΔΟΣ 中 i\u0301s x_1 " * 9] * 2
+    found = openings_of(texts)
+    assert len(found["openings"]) == 3 and len(found["templates"]) == 10
+    assert (found["distinct_share"], found["openings"], found["templates"]) == plain_openings(texts)
+    few = texts[:9]
+    assert openings_of(few)["templates"] == plain_openings(few)[2]
 
 
 VALUES = st.lists(st.floats(-1e6, 1e6) | st.just(math.nan) | st.integers(0, 3).map(float))
@@ -367,9 +397,32 @@ VALUE = st.recursive(
 )
 
 
+ONE = r'(?:[-+.\deE]+|null|true|false|"(?:[^"\\\n]|\\.)*")'
+LISTS = re.compile(rf"\[\n\s+({ONE}(?:,\n\s+{ONE})*)\n\s*\]")
+
+
+def finite(value):
+    if isinstance(value, dict):
+        return {name: finite(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def on_one_line(match):
+    line = "[" + re.sub(r"\n\s+", " ", match[1]) + "]"
+    return match[0] if '"' in line and len(line) > 100 else line
+
+
 @settings(max_examples=100)
 @given(st.dictionaries(st.text(max_size=3), VALUE, max_size=4))
-def test_a_report_in_parts_is_the_report_as_a_whole(report):
-    whole = json.dumps(document._finite(report), indent=2, ensure_ascii=False)
-    assert json.loads(document.to_json(report)) == json.loads(whole)
-    assert document.to_json(report) == document._LISTS.sub(document._on_one_line, whole) + "\n"
+def test_a_report_is_json_with_its_short_lists_on_one_line(report):
+    whole = json.dumps(finite(report), indent=2, ensure_ascii=False)
+    assert document.to_json(report) == LISTS.sub(on_one_line, whole) + "\n"
+
+
+def test_a_long_list_of_words_stands_on_many_lines():
+    words = ["w" * 30] * 4
+    whole = json.dumps({"a": {"b": words, "c": list(range(99))}}, indent=2)
+    found = document.to_json({"a": {"b": words, "c": list(range(99))}})
+    assert found == LISTS.sub(on_one_line, whole) + "\n" and found.count("\n") == 11

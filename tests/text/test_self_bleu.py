@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU
 
+import kernel_reference as reference
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text.self_bleu import cleaned, self_bleu, self_bleu_of, sentences, token_hashes
+from synthtools.text.self_bleu import self_bleu, token_hashes
+from synthtools.text.sentences import Sentences
 
 from .conftest import TEXT
 
@@ -25,9 +27,20 @@ def plainly(lines):
     ]
 
 
+def hashed(lines):
+    buffer = TextBuffer.of(lines)
+    return token_hashes(buffer, Sentences(buffer.offsets[:-1], buffer.offsets[1:], np.zeros(0)))
+
+
+def self_bleu_of(sets):
+    ends = np.cumsum([0, *map(len, sets)])
+    scores = self_bleu(*hashed([line for some in sets for line in some]), ends)
+    return np.split(scores, ends[1:-1])
+
+
 @given(st.lists(LINE, max_size=5))
 def test_tokens_are_those_of_sacrebleu(lines):
-    hashes, starts = token_hashes(TextBuffer.of([cleaned(line) for line in lines]))
+    hashes, starts = hashed(lines)
     known = {}
     for index, line in enumerate(lines):
         tokens = PEER._preprocess_segment(line).split()
@@ -37,9 +50,20 @@ def test_tokens_are_those_of_sacrebleu(lines):
     assert len(set(known.values())) == len(known)
 
 
-@pytest.mark.parametrize("line", ["a &quot;b&quot; &amp;lt; c", "<skipped>a b", "1-2 3.4,5 ,6. -7"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a &quot;b&quot; &amp;lt; c",
+        "<skipped>a b",
+        "1-2 3.4,5 ,6. -7",
+        "&amp;quot; &lt;skipped&gt;",
+        "a<skipped",
+        "&am",
+        "&&gt;<<skipped>",
+    ],
+)
 def test_what_is_cleaned(line):
-    hashes, _ = token_hashes(TextBuffer.of([cleaned(line)]))
+    hashes, _ = hashed([line])
     assert len(hashes) == len(PEER._preprocess_segment(line).split())
 
 
@@ -53,7 +77,7 @@ def test_scores_are_those_of_sacrebleu(lines):
 
 
 def test_sets_are_apart_and_real_text_agrees():
-    lines = sentences(topics["lambda"] + topics["strings"])[:25]
+    lines = reference.sentences(topics["lambda"] + topics["strings"])[:25]
     sets = [lines[:4], [], lines[4:5], lines[5:]]
     found = self_bleu_of(sets)
     assert [len(some) for some in found] == [4, 0, 1, len(lines) - 5]
@@ -65,14 +89,3 @@ def test_sets_are_apart_and_real_text_agrees():
 def test_an_empty_sentence_scores_nothing():
     found = self_bleu(np.array([1, 2], np.int64), np.array([0, 0, 2]), np.array([0, 2]))
     assert found.tolist() == [0, 0]
-
-
-def test_sentences():
-    text = (
-        'He said "go on then." And so I did!\nA line without end mark\n3.5 is a number. Too short.'
-    )
-    assert sentences(text) == [
-        'He said "go on then."', "And so I did!", "A line without end mark", "3.5 is a number.",
-    ]  # fmt: skip
-    assert sentences("甲 乙 丙 丁。戊 己 庚 辛！") == ["甲 乙 丙 丁。", "戊 己 庚 辛！"]
-    assert sentences("") == []

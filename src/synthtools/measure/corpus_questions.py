@@ -21,7 +21,8 @@ from synthtools.measure.keywords import add_examples, log_odds
 from synthtools.measure.phrase_counts import KeywordCounts
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.lexical_richness import BREAK
-from synthtools.text.self_bleu import self_bleu_of, sentences
+from synthtools.text.self_bleu import self_bleu, token_hashes
+from synthtools.text.sentences import sentences_of
 from synthtools.text.words import word_hashes
 
 # Parts into which a corpus is split to estimate the spread of figures over many documents.
@@ -104,13 +105,15 @@ def diversity(sides: Sequence[Sequence[str]], alpha: float) -> QuestionAnswer:
 
 def _of_parts(texts: Sequence[str], size: int) -> np.ndarray:
     """The figures of each part, float64 [parts, 4]."""
-    hashes, starts = word_hashes(TextBuffer.of(texts))
+    buffer = TextBuffer.of(texts)
+    hashes, starts = word_hashes(buffer)
     words = np.split(hashes, starts[1:-1])
     break_ = np.array([BREAK], np.uint64)
     rows = []
-    parts = [texts[i : i + size] for i in range(0, len(texts), size)]
-    bleu = self_bleu_of([[s for text in part for s in sentences(text)] for part in parts])
-    for part, scores in enumerate(bleu):
+    sentences = sentences_of(buffer)
+    parts = np.append(sentences.offsets[:-1:size], sentences.offsets[-1])
+    bleu = self_bleu(*token_hashes(buffer, sentences), parts)
+    for part, scores in enumerate(np.split(bleu, parts[1:-1])):
         documents = words[part * size : (part + 1) * size]
         figures = sequence_figures(np.concatenate([w for one in documents for w in (one, break_)]))
         grams = figures["ngrams"]

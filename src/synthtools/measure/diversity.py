@@ -3,22 +3,20 @@ law)."""
 
 from __future__ import annotations
 
-import heapq
 import math
-import re
 import warnings
-from collections import Counter
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import zstandard
 
 from synthtools.measure.repetitions import quantile
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.lexical_richness import BREAK, HDD, MTLD, figures_of, ngram_counts
-from synthtools.text.self_bleu import self_bleu_of
-from synthtools.text.unicode import marks
+from synthtools.text.self_bleu import self_bleu, token_hashes
+from synthtools.text.sentences import Sentences, beginnings, distinct
+from synthtools.text.tokeniser import GOLDEN
 
 ORDERS = (1, 2, 3)
 _LEVEL = 3
@@ -26,22 +24,9 @@ _LIST = 10
 _OPENING = 4
 _TEMPLATE = 6
 _FRAME_WORDS = 100
-_OPEN = ("*",) * _TEMPLATE
-# Combining marks belong to words; ASCII has none, and matching is twice as fast without them.
-_WORDS = {True: r"\w++", False: rf"\w[\w{marks()}]*+"}
-
-
-def _first_tokens(count: int, word: str) -> re.Pattern[str]:
-    """Matches the first tokens of a text, without scanning the rest."""
-    token = rf"\s*+({word}|[^\w\s]++)"
-    return re.compile(token + f"(?:{token}" * (count - 1) + ")?" * (count - 1))
-
-
-_BEGINNING = {
-    (count, plain): _first_tokens(count, word)
-    for count in (_OPENING, _TEMPLATE)
-    for plain, word in _WORDS.items()
-}
+_OPEN = "*"
+# Characters of a text, and of a sentence, that are looked at.
+_OF_TEXT, _OF_SENTENCE = 400, 120
 
 
 def entropy(counts: np.ndarray) -> float | None:
@@ -96,24 +81,26 @@ def compression(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def lexical_diversity(
-    of_texts: Sequence[list[str]], pooled: int
+    texts: TextBuffer, sentences: Sentences, pooled: int
 ) -> tuple[dict[str, Any], np.ndarray]:
     """100 − self-BLEU (Baskets): within each text, and of the pooled sentences of some texts.
 
     Args:
-        of_texts: the ``sentences`` of each text of a sample in random order; the first ``pooled`` are
-            pooled.
+        texts: a sample in random order, the first ``pooled`` of which are pooled; sentences: theirs.
 
     Returns:
         The numbers, and float64 [texts]: the mean over the sentences of each, NaN with fewer than two
         of at least four words.
     """
-    together = [sentence for some in of_texts[:pooled] for sentence in some]
-    *each, pool = self_bleu_of([*of_texts, together])
-    # BLEU of equal sentences can exceed 100 by rounding.
+    tokens, starts = token_hashes(texts, sentences)
+    together = int(sentences.offsets[: pooled + 1][-1])
+    pool = self_bleu(tokens, starts[: together + 1], np.array([0, together]))
+    each = np.split(self_bleu(tokens, starts, sentences.offsets), sentences.offsets[1:-1])
+    # BLEU of equal sentences is above 100 by rounding.
     per_text = np.array(
-        [max(0.0, 100 - s.mean()) if len(s) > 1 else math.nan for s in each], np.float64
-    )
+        [max(0.0, 100 - np.add.reduce(s) / len(s)) if len(s) > 1 else math.nan for s in each],
+        np.float64,
+    )[: len(texts)]
     known = per_text[np.isfinite(per_text)]
     return {
         "within": float(known.mean()) if len(known) else None,
@@ -124,58 +111,81 @@ def lexical_diversity(
     }, per_text
 
 
-def openings(texts: Sequence[str], of_texts: Sequence[list[str]]) -> dict[str, Any]:
-    """Repeated openings and templates [ours].
+def openings(texts: TextBuffer, sentences: Sentences) -> dict[str, Any]:
+    """What texts begin with again and again [ours].
 
     An opening is a text's first four tokens. A template is the first six tokens of a sentence, with all but the
     100 most frequent words of such beginnings replaced by ``*``: at least one and at most three.
 
     Args:
-        of_texts: the ``sentences`` of each text.
+        sentences: those of the texts.
 
     Returns:
         ``distinct_share`` of the openings; ``openings`` and ``templates`` of more than one text:
         ``[words, share of the texts]``, the most frequent first.
     """
-    firsts = Counter(
-        " ".join(first) for text in texts if (first := beginning(text[:400].lower(), _OPENING))
-    )
-    beginnings = [
-        [beginning(s[:120].lower(), _TEMPLATE) for s in sentences] for sentences in of_texts
-    ]
-    words = Counter(chain.from_iterable(chain.from_iterable(beginnings)))
-    frame = {word: word for word, _ in heapq.nsmallest(_FRAME_WORDS, words.items(), _by_count)}
-    templates: Counter[str] = Counter()
-    for of_text in beginnings:
-        own = set()
-        for tokens in of_text:
-            if len(tokens) == _TEMPLATE:
-                kept = list(map(frame.get, tokens, _OPEN))
-                if 1 <= kept.count("*") <= _TEMPLATE - 3:
-                    own.add(" ".join(kept))
-        templates.update(own)
-    total = firsts.total()
+    firsts = beginnings(texts, texts.offsets[:-1], texts.offsets[1:], _OF_TEXT, _OPENING)
+    keys = firsts.hashes[:, 0]
+    for column in range(1, _OPENING):
+        keys = keys * GOLDEN + firsts.hashes[:, column]
+    there = np.flatnonzero(firsts.counts)
+    _, places, counts = np.unique(keys[there], return_index=True, return_counts=True)
+
+    def opening(number: int) -> str:
+        piece = there[places[number]]
+        return firsts.text(piece, 0, firsts.counts[piece] - 1)
+
+    total = len(there)
     return {
-        "distinct_share": len(firsts) / total if total else None,
-        "openings": _repeated(firsts, len(texts)),
-        "templates": _repeated(templates, len(texts)),
+        "distinct_share": len(counts) / total if total else None,
+        "openings": _repeated(counts, opening, len(texts)),
+        "templates": _templates(texts, sentences),
         "reason": None if total else "no text",
     }
 
 
-def beginning(text: str, most: int) -> tuple[str, ...]:
-    """The first ``most`` tokens of a text, or fewer."""
-    match = _BEGINNING[most, text.isascii()].match(text)
-    return match.groups()[: match.lastindex] if match else ()
+def _templates(texts: TextBuffer, sentences: Sentences) -> list[list[Any]]:
+    found = beginnings(texts, sentences.begins, sentences.ends, _OF_SENTENCE, _TEMPLATE)
+    numbers, times, places = distinct(found.hashes, found.counts)
+
+    def word(number: int) -> str:
+        sentence, token = divmod(int(places[number]), _TEMPLATE)
+        return found.text(sentence, token, token)
+
+    frame = _most_frequent(times, word, _FRAME_WORDS)
+    words = [_OPEN, *(name for _, name, _ in frame)]
+    codes = np.zeros(len(times), np.int64)
+    for code, (number, name, _) in enumerate(frame, 1):
+        codes[number] = code if name != _OPEN else 0
+    whole = np.flatnonzero(found.counts == _TEMPLATE)
+    kept = codes[numbers[whole]]
+    opened = (kept == 0).sum(axis=1)
+    some = (opened >= 1) & (opened <= _TEMPLATE - 3)
+    text_of = np.repeat(np.arange(len(texts)), np.diff(sentences.offsets))[whole[some]]
+    keys = kept[some] @ len(words) ** np.arange(_TEMPLATE)
+    templates, of_sentence = np.unique(keys, return_inverse=True)
+    once = np.unique(of_sentence * len(texts) + text_of)
+    counts = np.bincount(once // max(1, len(texts)), minlength=len(templates))
+
+    def template(number: int) -> str:
+        rest = int(templates[number]) // len(words) ** np.arange(_TEMPLATE)
+        return " ".join(words[code] for code in rest % len(words))
+
+    return _repeated(counts, template, len(texts))
 
 
-def _by_count(item: tuple[str, int]) -> tuple[int, str]:
-    return -item[1], item[0]
+def _most_frequent(
+    counts: np.ndarray, name: Callable[[int], str], most: int, fewest: int = 1
+) -> list[tuple[int, str, int]]:
+    """Number, name and count of what is most frequent; of equally frequent ones the first names."""
+    if len(counts) > most:
+        fewest = max(fewest, int(np.partition(counts, -most)[-most]))
+    rows = [(i, name(i), int(counts[i])) for i in np.flatnonzero(counts >= fewest).tolist()]
+    return sorted(rows, key=lambda row: (-row[2], row[1]))[:most]
 
 
-def _repeated(counts: Counter[str], texts: int) -> list[list[Any]]:
-    rows = sorted(((name, n) for name, n in counts.items() if n > 1), key=_by_count)[:_LIST]
-    return [[name, n / texts] for name, n in rows]
+def _repeated(counts: np.ndarray, name: Callable[[int], str], texts: int) -> list[list[Any]]:
+    return [[words, count / texts] for _, words, count in _most_frequent(counts, name, _LIST, 2)]
 
 
 def semantic_diversity(vectors: np.ndarray) -> dict[str, Any]:

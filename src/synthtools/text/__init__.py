@@ -12,6 +12,7 @@
 - ``languages``: the language of a text (langdetect, frequent words)
 - ``layout``: lines, lists, headings, sentences and punctuation of texts
 - ``lexical_richness``: type-token ratio, MTLD, HD-D and entropy of words
+- ``sentences``: sentences, and the tokens that texts and sentences begin with
 - ``self_bleu``: self-BLEU in linear time, on tokens of sacreBLEU's "13a"
 - ``rank_sums``: rank sums of two samples
 - ``rouge``: ROUGE-L

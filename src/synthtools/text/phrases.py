@@ -2,7 +2,7 @@
 
 Words are those of ``words``. A phrase is two or three words of one sentence, an opening the first two
 words of one [ours]. A sentence ends at a line's end, after ``. ! ? …`` and closing marks before white
-space, and after ``。！？``, as in ``self_bleu.sentences``.
+space, and after ``。！？``, as in ``sentences``.
 """
 
 from __future__ import annotations

@@ -16,19 +16,30 @@ does.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
 import numpy as np
 
 from synthtools.compiled import compiled
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text.tokeniser import GOLDEN, buffers, decode, finalise, longest_of
+from synthtools.text.sentences import Sentences
+from synthtools.text.tokeniser import GOLDEN, buffers, decode, finalise
 from synthtools.text.unicode import SPACE, unicode
 
 _U = np.uint64
 _BLANK, _DASH = 0x20, 0x2D
-_ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
+_AMPERSAND, _LESS = 0x26, 0x3C
+# One after the other; a zero is nothing.
+_ENTITIES = (
+    (b"<skipped>", 0),
+    (b"&quot;", 0x22),
+    (b"&amp;", 0x26),
+    (b"&lt;", 0x3C),
+    (b"&gt;", 0x3E),
+)
+_LENGTHS = np.array([len(name) for name, _ in _ENTITIES])
+_SIGNS = np.array([sign for _, sign in _ENTITIES], np.uint8)
+_REPLACED = np.zeros((len(_ENTITIES), _LENGTHS.max()), np.uint8)
+for _row, (_name, _) in enumerate(_ENTITIES):
+    _REPLACED[_row, : len(_name)] = list(_name)
 
 _ALONE, _POINT, _DIGIT = 1, 2, 4
 _KINDS = np.zeros(256, np.uint8)
@@ -39,40 +50,59 @@ _KINDS[[ord("."), ord(",")]] = _POINT
 _KINDS[ord("0") : ord("9") + 1] = _DIGIT
 
 
-def cleaned(line: str) -> str:
-    """What is done before the rules: a mark of the evaluation taken out, entities read."""
-    line = line.replace("<skipped>", "").replace("-\n", "").replace("\n", " ")
-    if "&" in line:
-        for entity, sign in _ENTITIES:
-            line = line.replace(entity, sign)
-    return line
-
-
-def token_hashes(lines: TextBuffer) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens of cleaned lines.
+def token_hashes(texts: TextBuffer, sentences: Sentences) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens of sentences, which hold no line's end.
 
     Returns:
-        (hashes, starts): uint64 [tokens], equal where tokens are equal; int64 [lines + 1].
+        (hashes, starts): uint64 [tokens], equal where tokens are equal; int64 [sentences + 1].
     """
-    return _token_hashes(*buffers(lines), unicode().classes)
+    data, _ = buffers(texts)
+    return _token_hashes(data, sentences.begins, sentences.ends, unicode().classes)
 
 
 @compiled
-def _token_hashes(data, offsets, classes):
-    size = 3 * (longest_of(offsets) + 2)
+def _token_hashes(data, begins, ends, classes):
+    longest, total = 0, 0
+    for line in range(begins.size):
+        longest = max(longest, ends[line] - begins[line])
+        total += ends[line] - begins[line]
+    size = 3 * (longest + 2)
     one, other = np.empty(3 * size, np.uint8), np.empty(3 * size, np.uint8)
-    hashes = np.empty(offsets[-1] - offsets[0], np.uint64)
-    starts = np.empty(offsets.size, np.int64)
+    hashes = np.empty(total, np.uint64)
+    starts = np.empty(begins.size + 1, np.int64)
     count = 0
-    for line in range(offsets.size - 1):
+    for line in range(begins.size):
         starts[line] = count
-        used = _marks(data, offsets[line], offsets[line + 1], one)
+        used = _cleaned(data, begins[line], ends[line], other)
+        used = _marks(other, 0, used, one)
         left = _pairs(one, used, other, True)
         used = _pairs(other, left, one, False)
         left = _dashes(one, used, other)
         count = _split(other, left, classes, hashes, count)
-    starts[offsets.size - 1] = count
+    starts[begins.size] = count
     return hashes[:count].copy(), starts
+
+
+@compiled
+def _cleaned(data, begin, end, out):
+    """Copies a sentence as it is before the rules: a mark of the evaluation taken out, entities read."""
+    some = False
+    for at in range(begin, end):
+        out[at - begin] = data[at]
+        some |= data[at] == _AMPERSAND or data[at] == _LESS
+    used = end - begin
+    if some:
+        for row in range(_LENGTHS.size):
+            at, to, length = 0, 0, _LENGTHS[row]
+            while at < used:
+                same = at + length <= used
+                for index in range(length):
+                    same = same and out[at + index] == _REPLACED[row, index]
+                out[to] = _SIGNS[row] if same else out[at]
+                to += not same or _SIGNS[row] > 0
+                at += length if same else 1
+            used = to
+    return used
 
 
 @compiled
@@ -154,32 +184,6 @@ def _split(text, size, classes, hashes, count):
 
 ORDERS = 4
 
-# Where a sentence ends [ours]: after its mark and what closes it, before white space; after a
-# full-width mark; at a line's end.
-_END = re.compile(r"([.!?…][\"'”’)\]]*)\s+")
-_FULL_WIDTH = re.compile(r"([。！？])")
-FEWEST_WORDS = 4
-
-
-def sentences(text: str) -> list[str]:
-    """Sentences of four words or more; words stand between white space."""
-    # Taken apart and joined: a replacement by a template costs three times as much.
-    parts = _END.split(text)
-    parts[1::2] = [mark + "\n" for mark in parts[1::2]]
-    text = "".join(parts)
-    if "。" in text or "！" in text or "？" in text:
-        text = _FULL_WIDTH.sub(r"\1\n", text)
-    lines = map(str.strip, text.split("\n"))
-    return [part for part in lines if len(part.split(None, FEWEST_WORDS - 1)) == FEWEST_WORDS]
-
-
-def self_bleu_of(sets: Sequence[Sequence[str]]) -> list[np.ndarray]:
-    """Self-BLEU of the sentences of each set, see ``self_bleu``."""
-    lines = [cleaned(line) for one in sets for line in one]
-    hashes, starts = token_hashes(TextBuffer.of(lines))
-    ends = np.cumsum([0, *(len(one) for one in sets)])
-    return np.split(self_bleu(hashes.view(np.int64), starts, ends), ends[1:-1])
-
 
 def self_bleu(tokens: np.ndarray, starts: np.ndarray, sets: np.ndarray) -> np.ndarray:
     """BLEU of each sentence against all others of its set, 0…100: float64 [sentences].
@@ -192,11 +196,15 @@ def self_bleu(tokens: np.ndarray, starts: np.ndarray, sets: np.ndarray) -> np.nd
         starts: int64 [sentences + 1], where each sentence begins.
         sets: int64 [sets + 1], the sentences with which each set begins.
 
-    Memory: 200 bytes a token of the largest set.
+    Memory: 130 bytes a token of the largest set.
     """
     scores = np.full(len(starts) - 1, np.nan)
     _self_bleu(*(np.ascontiguousarray(one, np.int64) for one in (tokens, starts, sets)), scores)
     return scores
+
+
+# Of an n-gram: the sentence in hand and its count; the largest count, whose it is, and the next.
+_SENTENCE, _COUNT, _MOST, _WHOSE, _NEXT = range(5)
 
 
 @compiled
@@ -207,60 +215,68 @@ def _self_bleu(tokens, starts, sets, scores):
     size = 16
     while size < 2 * most:
         size *= 2
-    # An n-gram is its last token after the number of the (n-1)-gram before it.
-    before, last = np.empty(size, np.int64), np.empty(size, np.int64)
-    stamps, numbers = np.full(size, -1, np.int64), np.empty(size, np.int64)
-    grams, prefix = np.empty(most, np.int64), np.empty(most, np.int64)
-    # Of each n-gram: the sentence in hand and its count; the largest count, whose it is, the next.
-    sentence_of, count = np.empty(most, np.int64), np.empty(most, np.int64)
-    largest, second = np.empty(most, np.int64), np.empty(most, np.int64)
-    whose = np.empty(most, np.int64)
+    # A key, and the stamp of a set and an order before the number of the n-gram.
+    slots = np.full((size, 2), -1, np.int64)
+    of_gram = np.empty((most, 5), np.int32)
+    # At each token: the n-gram that ends there, -1 for one of a single sentence; its count so far.
+    grams, shorter = np.empty(most, np.int64), np.empty(most, np.int64)
+    counts = np.empty(most, np.int32)
     stamp = 0
     for one in range(sets.size - 1):
         first, end = sets[one], sets[one + 1]
         if end - first < 2:
             continue
         base = starts[first]
+        size = 16
+        while size < 2 * (starts[end] - base):
+            size *= 2
+        mask = _U(size - 1)
         correct = np.zeros((end - first, ORDERS), np.int64)
         for order in range(1, ORDERS + 1):
             stamp += 1
             held = 0
             for sentence in range(first, end):
                 for at in range(starts[sentence] + order - 1, starts[sentence + 1]):
-                    left = prefix[at - 1 - base] if order > 1 else 0
-                    token = tokens[at]
-                    slot = np.int64(finalise(finalise(_U(token)) + _U(left)) & _U(size - 1))
-                    while stamps[slot] == stamp and (before[slot] != left or last[slot] != token):
+                    key = tokens[at]
+                    if order > 1:
+                        # What no other sentence has a part of, none has.
+                        left, right = shorter[at - 1 - base], shorter[at - base]
+                        if left < 0 or right < 0:
+                            grams[at - base] = -1
+                            continue
+                        key = left << 32 | right
+                    slot = np.int64(finalise(_U(key)) & mask)
+                    while slots[slot, 1] >> 32 == stamp and slots[slot, 0] != key:
                         slot = (slot + 1) & (size - 1)
-                    if stamps[slot] != stamp:
-                        stamps[slot], before[slot], last[slot] = stamp, left, token
-                        numbers[slot] = held
-                        sentence_of[held], count[held] = -1, 0
-                        largest[held], whose[held], second[held] = 0, -1, 0
+                    if slots[slot, 1] >> 32 != stamp:
+                        slots[slot, 0], slots[slot, 1] = key, stamp << 32 | held
+                        of_gram[held, _SENTENCE], of_gram[held, _WHOSE] = -1, -1
+                        of_gram[held, _MOST], of_gram[held, _NEXT] = 0, 0
                         held += 1
-                    gram = numbers[slot]
-                    grams[at - base] = gram
-                    if sentence_of[gram] != sentence:
-                        sentence_of[gram], count[gram] = sentence, 0
-                    count[gram] += 1
-                    if whose[gram] == sentence:
-                        largest[gram] = count[gram]
-                    elif count[gram] > largest[gram]:
-                        second[gram] = largest[gram]
-                        largest[gram], whose[gram] = count[gram], sentence
-                    elif count[gram] > second[gram]:
-                        second[gram] = count[gram]
-            for gram in range(held):
-                sentence_of[gram] = -1
+                    number = slots[slot, 1] & 0xFFFFFFFF
+                    grams[at - base] = number
+                    gram = of_gram[number]
+                    if gram[_SENTENCE] != sentence - first:
+                        gram[_SENTENCE], gram[_COUNT] = sentence - first, 0
+                    gram[_COUNT] += 1
+                    count = gram[_COUNT]
+                    counts[at - base] = count
+                    if gram[_WHOSE] == sentence - first:
+                        gram[_MOST] = count
+                    elif count > gram[_MOST]:
+                        gram[_NEXT] = gram[_MOST]
+                        gram[_MOST], gram[_WHOSE] = count, sentence - first
+                    elif count > gram[_NEXT]:
+                        gram[_NEXT] = count
             for sentence in range(first, end):
                 for at in range(starts[sentence] + order - 1, starts[sentence + 1]):
-                    gram = grams[at - base]
-                    if sentence_of[gram] != sentence:
-                        sentence_of[gram], count[gram] = sentence, 0
-                    count[gram] += 1
-                    if count[gram] <= (second[gram] if whose[gram] == sentence else largest[gram]):
-                        correct[sentence - first, order - 1] += 1
-            prefix[: starts[end] - base] = grams[: starts[end] - base]
+                    if grams[at - base] < 0:
+                        shorter[at - base] = -1
+                        continue
+                    gram = of_gram[grams[at - base]]
+                    others = gram[_NEXT] if gram[_WHOSE] == sentence - first else gram[_MOST]
+                    correct[sentence - first, order - 1] += counts[at - base] <= others
+                    shorter[at - base] = grams[at - base] if gram[_NEXT] > 0 else -1
         lengths = np.sort(starts[first + 1 : end + 1] - starts[first:end])
         for sentence in range(first, end):
             length = starts[sentence + 1] - starts[sentence]

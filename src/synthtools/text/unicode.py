@@ -56,13 +56,6 @@ def word_breaks() -> np.ndarray:
     return breaks
 
 
-def marks() -> str:
-    """Combining marks and format characters, as ranges for a character class of a regular expression."""
-    there = np.concatenate([[False], word_breaks() & KIND == EXTEND, [False]])
-    edges = np.flatnonzero(there[1:] != there[:-1]).reshape(-1, 2)
-    return "".join(f"{chr(first)}-{chr(last - 1)}" for first, last in edges)
-
-
 @cache
 def unicode() -> UnicodeTables:
     """The tables, read on the first call (about two milliseconds, 1.6 MB)."""
