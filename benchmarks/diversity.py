@@ -17,7 +17,7 @@ from benchmarks.data import seconds, written
 from synthtools.measure.diversity import semantic_diversity
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.self_bleu import self_bleu, token_hashes
-from synthtools.text.sentences import sentences_of
+from synthtools.text.sentences import sentence_bounds
 
 MEGABYTES = float(os.environ.get("BENCH_MEGABYTES", 100))
 SENTENCES = int(os.environ.get("BENCH_SENTENCES", 2000))
@@ -36,7 +36,7 @@ def bleu_of_sentences() -> None:
     from sacrebleu.metrics import BLEU
 
     buffer = TextBuffer.of(list(texts(3)))
-    sentences = sentences_of(buffer)
+    sentences = sentence_bounds(buffer)
     sentences = sentences._replace(
         begins=sentences.begins[:SENTENCES], ends=sentences.ends[:SENTENCES]
     )

@@ -32,7 +32,7 @@ from synthtools.measure.significance import compared, corrected_by_holm, mann_wh
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.reports import document
 from synthtools.reports import stats as stats_report
-from synthtools.text.sentences import sentences_of
+from synthtools.text.sentences import sentence_bounds
 
 NAMES = sorted(topics)
 
@@ -149,7 +149,7 @@ def test_compression_openings_and_summaries():
 
 def openings_of(texts):
     buffer = TextBuffer.of(texts)
-    return openings(buffer, sentences_of(buffer))
+    return openings(buffer, sentence_bounds(buffer))
 
 
 def repeated(counts, texts):

@@ -12,7 +12,7 @@ from sacrebleu.metrics import BLEU
 import kernel_reference as reference
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.self_bleu import self_bleu, token_hashes
-from synthtools.text.sentences import Sentences
+from synthtools.text.sentences import SentenceBounds
 
 from .conftest import TEXT
 
@@ -29,7 +29,9 @@ def plainly(lines):
 
 def hashed(lines):
     buffer = TextBuffer.of(lines)
-    return token_hashes(buffer, Sentences(buffer.offsets[:-1], buffer.offsets[1:], np.zeros(0)))
+    return token_hashes(
+        buffer, SentenceBounds(buffer.offsets[:-1], buffer.offsets[1:], np.zeros(0))
+    )
 
 
 def self_bleu_of(sets):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import kernel_reference as reference
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text.sentences import beginnings, distinct, sentences_of
+from synthtools.text.sentences import beginnings, distinct, sentence_bounds
 
 from .conftest import TEXT
 
@@ -20,7 +20,7 @@ TEXTS = st.lists(st.one_of(TEXT, ENDS), max_size=5)
 
 def taken_apart(*texts):
     buffer = TextBuffer.of(texts)
-    begins, ends, offsets = sentences_of(buffer)
+    begins, ends, offsets = sentence_bounds(buffer)
     lines = [buffer.data[a:b].tobytes().decode() for a, b in zip(begins, ends, strict=True)]
     return [lines[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
 

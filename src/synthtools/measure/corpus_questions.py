@@ -22,7 +22,7 @@ from synthtools.measure.phrase_counts import KeywordCounts
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.lexical_richness import BREAK
 from synthtools.text.self_bleu import self_bleu, token_hashes
-from synthtools.text.sentences import sentences_of
+from synthtools.text.sentences import sentence_bounds
 from synthtools.text.words import word_hashes
 
 # Parts into which a corpus is split to estimate the spread of figures over many documents.
@@ -110,7 +110,7 @@ def _of_parts(texts: Sequence[str], size: int) -> np.ndarray:
     words = np.split(hashes, starts[1:-1])
     break_ = np.array([BREAK], np.uint64)
     rows = []
-    sentences = sentences_of(buffer)
+    sentences = sentence_bounds(buffer)
     parts = np.append(sentences.offsets[:-1:size], sentences.offsets[-1])
     bleu = self_bleu(*token_hashes(buffer, sentences), parts)
     for part, scores in enumerate(np.split(bleu, parts[1:-1])):

@@ -15,7 +15,7 @@ from synthtools.measure.repetitions import quantile
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.lexical_richness import BREAK, HDD, MTLD, figures_of, ngram_counts
 from synthtools.text.self_bleu import self_bleu, token_hashes
-from synthtools.text.sentences import Sentences, beginnings, distinct
+from synthtools.text.sentences import SentenceBounds, beginnings, distinct
 from synthtools.text.tokeniser import GOLDEN
 
 ORDERS = (1, 2, 3)
@@ -81,7 +81,7 @@ def compression(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def lexical_diversity(
-    texts: TextBuffer, sentences: Sentences, pooled: int
+    texts: TextBuffer, sentences: SentenceBounds, pooled: int
 ) -> tuple[dict[str, Any], np.ndarray]:
     """100 − self-BLEU (Baskets): within each text, and of the pooled sentences of some texts.
 
@@ -111,7 +111,7 @@ def lexical_diversity(
     }, per_text
 
 
-def openings(texts: TextBuffer, sentences: Sentences) -> dict[str, Any]:
+def openings(texts: TextBuffer, sentences: SentenceBounds) -> dict[str, Any]:
     """What texts begin with again and again [ours].
 
     An opening is a text's first four tokens. A template is the first six tokens of a sentence, with all but the
@@ -144,7 +144,7 @@ def openings(texts: TextBuffer, sentences: Sentences) -> dict[str, Any]:
     }
 
 
-def _templates(texts: TextBuffer, sentences: Sentences) -> list[list[Any]]:
+def _templates(texts: TextBuffer, sentences: SentenceBounds) -> list[list[Any]]:
     found = beginnings(texts, sentences.begins, sentences.ends, _OF_SENTENCE, _TEMPLATE)
     numbers, times, places = distinct(found.hashes, found.counts)
 

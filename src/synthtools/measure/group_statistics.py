@@ -30,7 +30,7 @@ from synthtools.text.lexical_richness import (
     TTR,
     sequence_of,
 )
-from synthtools.text.sentences import sentences_of
+from synthtools.text.sentences import sentence_bounds
 
 # The limit for a report, in which a group takes about 2 kB.
 MOST_GROUPS = 1_000_000
@@ -309,7 +309,7 @@ class GroupStatistics:
             report["compression"] = diversity.compression(texts)
         if measures.names & {"self-bleu", "openings"}:
             buffer = TextBuffer.of(texts)
-            sentences = sentences_of(buffer)
+            sentences = sentence_bounds(buffer)
         if "self-bleu" in measures.names:
             report["lexical_diversity"], self._lexical[place] = diversity.lexical_diversity(
                 buffer, sentences, measures.pooled

@@ -20,7 +20,7 @@ import numpy as np
 
 from synthtools.compiled import compiled
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text.sentences import Sentences
+from synthtools.text.sentences import SentenceBounds
 from synthtools.text.tokeniser import GOLDEN, buffers, decode, finalise
 from synthtools.text.unicode import SPACE, unicode
 
@@ -50,7 +50,7 @@ _KINDS[[ord("."), ord(",")]] = _POINT
 _KINDS[ord("0") : ord("9") + 1] = _DIGIT
 
 
-def token_hashes(texts: TextBuffer, sentences: Sentences) -> tuple[np.ndarray, np.ndarray]:
+def token_hashes(texts: TextBuffer, sentences: SentenceBounds) -> tuple[np.ndarray, np.ndarray]:
     """Tokens of sentences, which hold no line's end.
 
     Returns:

@@ -29,7 +29,7 @@ _SIGMA, _FINAL_SIGMA = 0x3A3, 0x3C2
 _DOTTED_I, _DOT = 0x130, 0x307
 
 
-class Sentences(NamedTuple):
+class SentenceBounds(NamedTuple):
     """The sentences of four words or more, without the white space around them.
 
     Attributes:
@@ -63,9 +63,9 @@ class Beginnings(NamedTuple):
         return self.pool[start : self.ends[piece, last]].tobytes().decode()
 
 
-def sentences_of(texts: TextBuffer) -> Sentences:
+def sentence_bounds(texts: TextBuffer) -> SentenceBounds:
     """Memory: up to 2.3 bytes for each byte of the texts."""
-    return Sentences(*_sentences(*buffers(texts), unicode().classes))
+    return SentenceBounds(*_sentences(*buffers(texts), unicode().classes))
 
 
 def beginnings(
