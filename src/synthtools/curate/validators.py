@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from synthtools.curate.conditions import condition_of
+from synthtools.curate.text_classifier import TextClassifier
 from synthtools.errors import SynthError
 from synthtools.lm.generation import Answer, Prompt
 from synthtools.records.jsonl import number_in, parse_value
@@ -28,6 +29,11 @@ LENGTHS: dict[str, Score] = {
     "characters": lambda prompts, answers: [len(answer.text) for answer in answers],
     "tokens": lambda prompts, answers: [answer.tokens for answer in answers],
 }
+
+
+def probability_by(classifier: TextClassifier) -> Score:
+    """The probability of a classifier's first class."""
+    return lambda prompts, answers: classifier.probabilities(as_buffer(answers))[:, 0].tolist()
 
 
 # Characters of a refused answer shown in the reason.

@@ -7,7 +7,7 @@ the same for all [ours].
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from synthtools.errors import SynthError
@@ -25,7 +25,8 @@ from synthtools.evaluate.answer_suite import (
 )
 from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
-from synthtools.evaluate.judge import Question, Verdict, rating, verdict_fields
+from synthtools.evaluate.judge import Judge, Question, Verdict, rating, verdict_fields
+from synthtools.lm.generation import Answer, Prompt
 
 GUIDED = frozenset(("math", "reasoning", "coding"))
 TURNS = (1, 2)
@@ -251,3 +252,23 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
         "judge": None,
         "panel": panel if len(by_judge) > 1 else None,
     }
+
+
+def ratings_of_answers(
+    judge: Judge,
+) -> Callable[[Sequence[Prompt], Sequence[Answer]], list[float | None]]:
+    """The ratings of a judge, 1 to 10, for answers to prompts; None where its reply has none."""
+    asks = judge_prompts.RATE
+    form = rating(asks.low, asks.high)
+
+    def question(prompt: Prompt, answer: Answer) -> Question:
+        messages = prompt.messages or ({"role": "user", "content": prompt.text or ""},)
+        alone = len(messages) == 1
+        asked = "\n\n".join(
+            one["content"] if alone else f"{one['role']}: {one['content']}" for one in messages
+        )
+        return Question(prompt.key.hex(), asks, {"question": asked, "answer": answer.text}, form)
+
+    return lambda prompts, answers: [
+        verdict.value for verdict in judge.ask(list(map(question, prompts, answers)))
+    ]

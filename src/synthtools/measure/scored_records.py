@@ -18,13 +18,14 @@ None of them decides who wrote a single text.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from synthtools.lm.prefetch import overlapped
+from synthtools.lm.generation import Answer
+from synthtools.lm.prefetch import gathered, overlapped
 from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import ScoreRequest, Scores
 from synthtools.lm.text_tokenizer import TextTokenizer
@@ -181,3 +182,19 @@ def with_fields(
         columns["candidates"] = Column("candidates", [s.candidates for s in item.scores])
     counts = np.array([d.n_tokens for d in documents], np.int64)
     return item.batch.adding(columns, {"tokens": counts})
+
+
+def perplexities_of_answers(
+    model: LanguageModel,
+) -> Callable[[object, Sequence[Answer]], list[float | None]]:
+    """The perplexity of answers, whatever the prompts; None where no token of one has a probability."""
+
+    def score(prompts: object, answers: Sequence[Answer]) -> list[float | None]:
+        perplexities: list[float | None] = []
+        for some in gathered(answers, lambda one: len(one.text), model.chunk_bytes):
+            tokens = model.tokenise([answer.text for answer in some])
+            scores = model.score(tokens, ScoreRequest())
+            perplexities += [document_score(one.logprobs, 0).ppl for one in scores]
+        return perplexities
+
+    return score

@@ -39,25 +39,25 @@ beside those that answer. --distinct: 200 bytes an answer, 3 KB for near.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import terminal
-from synthtools.errors import UsageError
-from synthtools.tools.generate_costs import plan, requests
-from synthtools.tools.generate_run import GenerateOptions, GenerationRun, report_of
+from synthtools.errors import SynthError, UsageError
+from synthtools.tools.generate_selection import GenerateOptions
 
 if TYPE_CHECKING:
+    from synthtools.cli.run import Run
+    from synthtools.lm.generation import Prompt
     from synthtools.records.batch import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(GenerateOptions):
     """Options of ``synth generate``."""
-
-    def takes_output(self) -> bool:
-        return self.batch_out is None  # a dry run takes what it would write
 
     def check(self) -> None:
         super().check()
@@ -106,6 +106,7 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.records.record_faults import require_text
     from synthtools.records.rejects import Rejects
     from synthtools.records.shapes import described, shape_of
+    from synthtools.tools.generate_run import GenerationRun, prompt_builder
 
     # What the groups of options refuse, before any input is opened.
     options.sampling()
@@ -124,7 +125,7 @@ def run(options: Options) -> dict[str, Any]:
         if options.continue_ is not None:  # what is asked takes a tokenizer to know
             require_text(batch, options.field, Rejects(), "--prompt-field")
         else:
-            list(prompted([batch], options.prompt_builder(), Rejects(), options.taken()))
+            list(prompted([batch], prompt_builder(options), Rejects(), options.taken()))
 
     grouped = GroupingCheck(check, options.stratify_by, "--stratify-by")
     writing = None if options.prints_report() else options
@@ -132,18 +133,90 @@ def run(options: Options) -> dict[str, Any]:
     with Run("generate", options, writing, beside=beside, check=grouped, journaled=True) as run:
         grouped.tell(remark_unless(options.quiet))
         if options.dry_run:
-            return run.finish(plan(run, options, options.seed))
+            return run.finish(_plan(run, options))
         if options.batch_out:
-            return run.finish(requests(run, options, options.seed, options.force))
+            return run.finish(_requests(run, options))
         if run.done:
-            return run.finish(report_of(run, options))
+            return run.finish(_report(run, options))
         with ExitStack() as stack:
             work = GenerationRun(run, options, stack)
+            grown = {}
             if options.self_instruct is not None:
-                result = work.grow(options.self_instruct)
+                grown = work.grow(options.self_instruct)
             else:
                 work.answer()
-                result = work.counts()
-        return run.finish(
-            {**report_of(run, options), **result, **work.validation(), **work.cached()}
-        )
+            result = grown | work.result()
+        return run.finish({**_report(run, options), **result})
+
+
+def _plan(run: Run, options: Options) -> dict[str, Any]:
+    """What the answers to all prompts would take, from those to a few of them. Raises SynthError: there is no
+    prompt, or none of the few has an answer."""
+    from synthtools.curate.generation_costs import estimate, sampled
+    from synthtools.curate.passages import passages
+    from synthtools.tools.generate_run import asked, by_passage, opened
+
+    def parts(prompt: Prompt) -> int:
+        if options.passages is None or not prompt.messages:
+            return 1
+        return len(passages(prompt.messages[-1]["content"], options.passages))
+
+    names, prices = options.names(), options.prices()
+    answers = options.samples / (len(names) if options.assign == "stratified" else 1)
+    prompts = sampled(asked(options, run.records(), run.rejects), options.seed, parts)
+    if not prompts.number:
+        raise SynthError("there is no prompt to be answered")
+    tell = terminal.remark_once(run.quiet)
+    models: list[dict[str, Any]] = []
+    for name in names:
+        with opened(options, name, tell) as generator:
+            one = estimate(prompts, by_passage(options, generator), answers)
+        cost = prices.cost(one["prompt_tokens"], one["tokens"])
+        models.append({"model": name, **one, "cost": cost})
+    totals = ("requests", "prompt_tokens", "tokens", "seconds", "cost")
+    return {
+        "kind": "generate-plan",
+        "prompts": prompts.passages,
+        **{name: sum(one[name] for one in models) for name in totals},
+        "models": models,
+    }
+
+
+def _requests(run: Run, options: Options) -> dict[str, Any]:
+    """Writes the requests of all records."""
+    from synthtools.curate.answers import keyed
+    from synthtools.curate.batch_files import write_requests
+    from synthtools.tools.generate_run import asked
+
+    def prompts() -> Iterator[Prompt]:
+        for _, questions, keys in asked(options, run.records(), run.rejects):
+            for prompt, key in zip(questions, keys.tolist(), strict=True):
+                for number in range(options.samples):
+                    yield keyed(prompt, int(key), number)
+
+    path = Path(options.batch_out or "")
+    files = write_requests(prompts(), path, options.force, options.batch_model())
+    total = sum(file["requests"] for file in files)
+    return {"kind": "generate-batch", "requests": total, "files": files}
+
+
+def _report(run: Run, options: Options) -> dict[str, Any]:
+    """What a report says of all answers."""
+    totals = run.totals
+    run.units["tokens"] = totals.get("tokens", 0)
+    report: dict[str, Any] = {
+        "protocol": options.protocol,
+        "assign": options.assign,
+        "models": len(options.names()),
+        "prompt_tokens": totals.get("prompt_tokens", 0),
+        "tokens": totals.get("tokens", 0),
+        "uncounted": totals.get("uncounted", 0),  # answers whose server gave no such numbers
+        "finish_reasons": {
+            name.removeprefix("finish/"): count
+            for name, count in sorted(totals.items())
+            if name.startswith("finish/")
+        },
+    }
+    if options.rationale:
+        report["rationales"] = {kind: totals.get(kind, 0) for kind in ("direct", "hinted")}
+    return report

@@ -1,23 +1,38 @@
-"""The options of ``synth generate``: prompts, sampling, protocols, and who answers."""
+"""The options of ``synth generate``: what is asked, how answers are sampled, who answers, and what it may cost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from synthtools.cli.kinds import ByteSize, Context, FieldName, ModelId, Positive, TopK, Url
+from synthtools.cli import quantities
+from synthtools.cli.kinds import (
+    ByteSize,
+    Context,
+    FieldName,
+    FileName,
+    ModelId,
+    Positive,
+    TopK,
+    Url,
+)
 from synthtools.cli.model_options import Bos, Cached, Engine
-from synthtools.cli.parameters import Group, option
+from synthtools.cli.parameters import Group, option, output_file
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.shapes import ShapeName
 
 if TYPE_CHECKING:
     from synthtools.curate.reshaped_records import Template
-    from synthtools.lm.generation import Generator, SamplingSettings
+    from synthtools.lm.generation import SamplingSettings
     from synthtools.lm.model_settings import ModelSettings
-    from synthtools.lm.server.rate_limit import TrafficLimits
+    from synthtools.lm.token_budget import Prices
+
+Style = Literal[
+    "wrap-easy", "wrap-medium", "wrap-hard", "wrap-qa",
+    "beyondweb-qa", "beyondweb-teaching", "beyondweb-dense", "beyondweb-summary",
+    "concepts", "synthllm-1", "synthllm-2", "synthllm-3",
+]  # fmt: skip
 
 
 def text_of(value: str) -> str:
@@ -81,7 +96,7 @@ class Prompts(Group):
 
 
 @dataclass(frozen=True)
-class Answers(Group):
+class Sampling(Group):
     """How answers are sampled, and where they go."""
 
     group = "Options"
@@ -131,15 +146,141 @@ class Answers(Group):
         """The options as ``lm`` takes them."""
         from synthtools.lm.generation import SamplingSettings
 
-        return SamplingSettings(
-            self.temperature,
-            self.top_p,
-            self.top_k,
-            self.max_new_tokens,
-            tuple(self.stop or ()),
-            self.schema,
-            self.regex,
-        )
+        draws = self.temperature, self.top_p, self.top_k, self.max_new_tokens
+        return SamplingSettings(*draws, tuple(self.stop or ()), self.schema, self.regex)
+
+
+@dataclass(frozen=True)
+class Protocols(Prompts, Sampling):
+    """The protocols of the papers."""
+
+    group = "Options"
+    style: Style | None = option(
+        help="Rephrase documents in a style of WRAP (arXiv 2401.16380) or BeyondWeb (arXiv 2508.10975; its names are "
+        "ours); or generate questions as in SynthLLM (arXiv 2503.19551): synthllm-1 asks one about each document; "
+        "concepts extracts the concepts of a document into the field concepts, from which synthllm-2 asks one that "
+        "combines concepts of the document, and synthllm-3 makes new records that combine concepts along random "
+        "walks on the concept graph of all documents."
+    )
+    passages: int | None = option(
+        metavar="WORDS",
+        min=1,
+        help="With a style of WRAP or BeyondWeb: split documents at sentence boundaries into passages of at most "
+        "so many words (WRAP: 300 tokens), rephrase each as a separate answer (--max-new-tokens, --validate), and "
+        "join them. A document with a refused passage is a bad record. Adds passages, their number.",
+    )
+    combinations: Positive | None = option(
+        help="Number of walks of --style synthllm-3, one record each (default: the number of documents)."
+    )
+    concept_field: FieldName = option(
+        "concepts",
+        help="Field of the concepts for synthllm-2 and synthllm-3: the output of --style concepts, or a list.",
+    )
+    continue_: int | None = option(
+        metavar="TOKENS",
+        min=1,
+        help="Continue the first TOKENS of each document (iterative collapse, arXiv 2305.17493: "
+        "64), which are added as beginning.",
+    )
+    self_instruct: Positive | None = option(
+        help="Generate N new tasks from the prompts (Self-Instruct, arXiv 2212.10560): 8 examples, "
+        "at most 2 of them generated; kept if ROUGE-L with every other is at most 0.7."
+    )
+    rationale: bool = option(
+        False,
+        help="Generate reasoning and keep it if it leads to the answer in --answer-field; a second "
+        "attempt gets that answer as a hint (STaR, arXiv 2203.14465). Adds rationale: direct or "
+        "hinted.",
+    )
+    extrapolate_errors: bool = option(
+        False,
+        help="The records are items that a small model got wrong: generate a new item like each "
+        "(S3, arXiv 2310.13671).",
+    )
+    answer_field: FieldName = option(
+        "answer",
+        help="The right answer, for --rationale and --extrapolate-errors; of a longer solution the "
+        "part after ####.",
+    )
+    wrong_field: FieldName | None = option(
+        help="The small model's answer, for --extrapolate-errors."
+    )
+
+    @property
+    def protocol(self) -> str:
+        """The protocol's name. Raises UsageError: several are asked for."""
+        asked = {
+            self.style or "style": self.style is not None,
+            "self-instruct": self.self_instruct is not None,
+            "rationale": self.rationale,
+            "extrapolate-errors": self.extrapolate_errors,
+            "continue": self.continue_ is not None,
+        }
+        names = [name for name, given in asked.items() if given]
+        if len(names) > 1:
+            raise UsageError(f"{' and '.join(names)} are protocols of their own; give one")
+        return names[0] if names else "answer"
+
+    @property
+    def field(self) -> str:
+        """The field that holds what is asked."""
+        texts = self.style is not None or self.continue_ is not None
+        return self.prompt_field or ("text" if texts else "prompt")
+
+    def taken(self) -> tuple[str, ...]:
+        """Fields that records must not have yet."""
+        if self.extrapolate_errors or self.style == "synthllm-3":
+            return ()  # its records are new ones
+        given = (self.response_field, self.model_field)
+        return tuple(n for n, one in zip(self.written(), given, strict=True) if one is None)
+
+    def written(self) -> tuple[str, str]:
+        """The fields that take an answer and its model's name."""
+        own = ("concepts", "concepts_model") if self.style == "concepts" else ("response", "model")
+        return self.response_field or own[0], self.model_field or own[1]
+
+
+@dataclass(frozen=True)
+class Costs(Group):
+    """What answers may cost, and answers that come later, in files."""
+
+    group = "Options"
+    dry_run: bool = option(
+        False,
+        help="Answer 16 of the prompts, print estimates for all of them (tokens, time, cost), and write "
+        "nothing.",
+    )
+    price_in: float = option(
+        0.0, metavar="PRICE", min=0.0, help="Price of a million tokens of prompts, for the report."
+    )
+    price_out: float = option(
+        0.0, metavar="PRICE", min=0.0, help="Price of a million tokens of answers."
+    )
+    budget: quantities.Budget | None = option(
+        metavar="tokens=N|cost=X",
+        parse=quantities.budget,
+        help="Stop once prompts and answers have used so many tokens, or cost so much. Requests in flight "
+        "are still answered and kept; --resume with a larger budget continues.",
+    )
+    batch_out: str | None = output_file(
+        help="Send nothing: write the requests to this file, in OpenAI's batch format; beyond 50,000 of them "
+        "or 200 MB they continue in FILE-2, FILE-3, …"
+    )
+    batch_in: list[FileName] | None = option(
+        help="Take the answers from the results of such a batch, with the other arguments as for "
+        "--batch-out; repeatable. A prompt without a result, or whose request failed, is a bad record."
+    )
+
+    def prices(self) -> Prices:
+        """Per million tokens."""
+        from synthtools.lm.token_budget import Prices
+
+        return Prices(self.price_in, self.price_out)
+
+    @property
+    def in_files(self) -> bool:
+        """Whether requests or answers are in files, and no model is opened."""
+        return bool(self.batch_out or self.batch_in)
 
 
 @dataclass(frozen=True)
@@ -179,24 +320,3 @@ class Generators(Engine, Cached):
         """The options as ``lm`` takes them (see ``LoadedModel``)."""
         first = self.server[0] if self.server else None
         return replace(super().settings(name), server=first)
-
-    def opened(
-        self,
-        name: str,
-        sampling: SamplingSettings,
-        seed: int,
-        tell: Callable[[str], None],
-        limits: TrafficLimits | None = None,
-    ) -> Generator:
-        """One of the models, to be closed by the caller. ``tell``: takes remarks; ``limits``: see
-        ``open_model``."""
-        from synthtools.lm.open_models import open_generator
-
-        return open_generator(
-            self.settings(name=name),
-            sampling,
-            seed,
-            tell,
-            servers=(self.server or [])[1:],
-            limits=limits,
-        )

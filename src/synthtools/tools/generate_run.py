@@ -1,38 +1,108 @@
-"""The passes of ``synth generate``: models over records."""
+"""The passes of ``synth generate``: records as prompts, models that answer, and which answers are taken."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import terminal
-from synthtools.cli.options import Inputs, Json, Output, Workers
-from synthtools.errors import UsageError
-from synthtools.tools.generate_selection import SelectedOptions, rated_by
+from synthtools.errors import SynthError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from synthtools.cli.run import Run
     from synthtools.curate.answers import AnswerFields
-    from synthtools.curate.prompts import PromptedRecords
+    from synthtools.curate.prompts import PromptBuilder, PromptedRecords
     from synthtools.curate.selected_answers import SelectedAnswers, Selection
+    from synthtools.curate.validators import Score
     from synthtools.evaluate.judge import Judge
     from synthtools.lm.generation import Generator
+    from synthtools.lm.server.rate_limit import TrafficLimits
     from synthtools.records.batch import Batch
+    from synthtools.records.rejects import Rejects
+    from synthtools.tools.generate_selection import GenerateOptions
 
 # Answers leave by the batch: a small one keeps a pipe moving.
 _BATCH_BYTES = 64 << 10
 
 
-@dataclass(frozen=True, kw_only=True)
-class GenerateOptions(SelectedOptions, Inputs, Output, Json, Workers):
-    """All options of ``synth generate``."""
+def asked(
+    options: GenerateOptions, batches: Iterable[Batch], rejects: Rejects
+) -> Iterator[PromptedRecords]:
+    """Records with their prompts: those that were read, or new ones that are made of them."""
+    from synthtools.curate import concept_graph, prompts
 
-    def prints_report(self) -> bool:
-        return self.dry_run or self.batch_out is not None
+    builder = prompt_builder(options)
+    if options.style == "synthllm-3":
+        graph = concept_graph.graph_of(batches, builder, rejects)
+        batches = graph.records(options.seed, options.combinations or len(graph))
+        builder = prompts.from_field("prompt", None, options.system)
+    return prompts.prompted(batches, builder, rejects, options.taken())
+
+
+def prompt_builder(options: GenerateOptions) -> PromptBuilder:
+    """How records become prompts."""
+    from synthtools.curate import concept_graph, error_extrapolation, passages, prompts, rationales
+    from synthtools.curate.reshaped_records import Template
+
+    field, context, system = options.field, options.context_field, options.system
+    if options.rationale:
+        return rationales.prompts(field, options.answer_field, system)
+    if options.extrapolate_errors:
+        return error_extrapolation.prompts(field, options.answer_field, options.wrong_field, system)
+    if options.continue_ is not None:
+        from synthtools.lm.open_models import open_tokenizer
+
+        tokenizer = open_tokenizer(options.settings(name=options.names()[0]).model)
+        return prompts.from_beginning(field, options.continue_, tokenizer)
+    if options.passages is not None:
+        return passages.prompts(field, system)
+    if options.style in ("synthllm-2", "synthllm-3"):
+        return concept_graph.prompts(field, options.concept_field, options.seed, system)
+    template = options.template
+    if options.style is not None:
+        styles = prompts.STYLES | concept_graph.STYLES
+        template = Template(f"{styles[options.style]}\n\n{{{field}}}")
+    if template is not None:
+        return prompts.from_template(template, context, system, options.plain)
+    if options.prompt_field is None and context is None:
+        return prompts.from_shape(options.shape, system, options.plain)
+    return prompts.from_field(field, context, system, options.plain)
+
+
+def opened(
+    options: GenerateOptions,
+    name: str,
+    tell: Callable[[str], None],
+    limits: TrafficLimits | None = None,
+) -> Generator:
+    """One of the models, to be closed by the caller. ``tell``: takes remarks; ``limits``: see ``open_model``."""
+    from synthtools.curate.batch_files import BatchResults
+    from synthtools.lm.open_models import open_generator
+
+    if options.batch_in:
+        return BatchResults(options.batch_in, options.batch_model(), options.answers_as)
+    sampling, servers = options.sampling(), (options.server or [])[1:]
+    settings = options.settings(name=name)
+    return open_generator(settings, sampling, options.seed, tell, servers=servers, limits=limits)
+
+
+def by_passage(options: GenerateOptions, generator: Generator) -> Generator:
+    """A generator that answers to documents passage by passage, where that is asked for."""
+    from synthtools.curate.passages import PassageAnswers
+    from synthtools.curate.prompts import STYLES
+
+    if options.passages is None or options.style is None:
+        return generator
+    return PassageAnswers(generator, STYLES[options.style], options.passages)
+
+
+def _gone(reason: str) -> None:
+    # Else its silence would refuse all answers that are left.
+    raise SynthError(f"the judge: {reason}")
 
 
 class GenerationRun:
@@ -73,6 +143,7 @@ class GenerationRun:
     def _selected_by(self, stack: ExitStack) -> Selection:
         """Which answers are taken; ``stack`` closes the models that tell."""
         from synthtools.curate.selected_answers import Selection
+        from synthtools.evaluate.mt_bench import ratings_of_answers
 
         options, run = self._options, self._run
         known = options.known_texts()
@@ -83,13 +154,55 @@ class GenerationRun:
             )
         if known is not None:
             known.add_records(run.batches_beside(), (options.written()[0], "text"))
-        scores = options.opened_scores(stack, self._tell)
+        scores = self._opened_scores(stack)
         if options.judge is not None:
-            kept = self._journal, self._cache
-            self._judge = options.opened_judge(options.seed, kept, stack, self._tell, self._limits)
-            scores["judge"] = rated_by(self._judge)
+            self._judge = self._opened_judge(stack)
+            scores["judge"] = ratings_of_answers(self._judge)
         retries, best_of = options.draws_after_the_first(), options.best_of or 1
         return Selection(options.validate or (), scores, retries, best_of, options.score, known)
+
+    def _opened_judge(self, stack: ExitStack) -> Judge:
+        """The judge, whose replies are kept like answers; ``stack`` closes it."""
+        from synthtools.evaluate.judge import Judge
+        from synthtools.lm.generation import SamplingSettings
+        from synthtools.lm.kept_values import KeptGenerator, ModelValues
+        from synthtools.lm.open_models import open_generator
+
+        options, seed = self._options, self._options.seed
+        # The model's revision and tokenizer are not the judge's.
+        own = replace(options, revision=None, tokenizer=None, answers_as=None)
+        if options.judge_server:
+            server = [options.judge_server]
+            own = replace(own, server=server, backend="server", context=None, ray=None)
+        settings = own.settings(options.judge)
+        options.require_guidable([settings])
+        sampling = SamplingSettings(0.0, 1.0, None, options.judge_tokens)
+        where: dict[str, Any] = {"servers": (own.server or [])[1:], "limits": self._limits}
+        opened = stack.enter_context(open_generator(settings, sampling, seed, self._tell, **where))
+        values = ModelValues.of(settings, opened.description, self._journal, self._cache)
+        generator = KeptGenerator(opened, values, sampling, seed)
+        guided = sampling if options.judge_guided else None
+        return Judge(generator, seed, options.judge_retries, _gone, guided)
+
+    def _opened_scores(self, stack: ExitStack) -> dict[str, Score]:
+        """The scores that are asked for, but the judge's; ``stack`` closes their models."""
+        from synthtools.curate.text_classifier import TextClassifier
+        from synthtools.curate.validators import LENGTHS, probability_by
+        from synthtools.lm.open_models import open_model
+        from synthtools.lm.scores import ScoreRequest
+        from synthtools.measure.scored_records import perplexities_of_answers
+
+        options, scores = self._options, dict(LENGTHS)
+        if options.classifier is not None:
+            scores["probability"] = probability_by(TextClassifier.load(options.classifier))
+        if "perplexity" in options.scores_asked():
+            backend = "auto" if options.backend == "server" else options.backend
+            own = replace(options, revision=None, tokenizer=None, context=None)
+            own = replace(own, server=None, backend=backend)
+            settings = own.settings(options.score_model or "builtin")
+            model = stack.enter_context(open_model(settings, ScoreRequest(), self._tell))
+            scores["perplexity"] = perplexities_of_answers(model)
+        return scores
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[Generator]:
@@ -98,25 +211,25 @@ class GenerationRun:
         from synthtools.lm.kept_values import KeptGenerator, ModelValues
 
         options = self._options
-        sampling, seed = options.sampling(), options.seed
-        with options.opened(name, sampling, seed, self._tell, self._limits) as generator:
+        with opened(options, name, self._tell, self._limits) as generator:
             kept = ModelValues(b"", b"", None, None)
             if not options.in_files:
                 kept = ModelValues.of(
                     options.settings(name=name), generator.description, self._journal, self._cache
                 )
-            generator = KeptGenerator(generator, kept, sampling, seed, self._spending)
+            drawn = options.sampling(), options.seed
+            generator = KeptGenerator(generator, kept, *drawn, self._spending)
             if self._selection is not None:
                 generator = SelectedAnswers(generator, self._selection)
                 self._selected.append(generator)
-            yield options.by_passage(generator)
+            yield by_passage(options, generator)
 
     def _prompted(self) -> Iterator[PromptedRecords]:
         """A pass over the records; the first one reports what is wrong with them."""
         again, self._passed = self._passed, True
         rejects = self._run.rejects_of(again)
         records = self._run.records(_BATCH_BYTES, again, self._shards)
-        for item in self._options.asked(records, rejects):
+        for item in asked(self._options, records, rejects):
             self._prompts += 0 if again else len(item.batch)
             yield item
 
@@ -195,28 +308,24 @@ class GenerationRun:
         if options.style == "synthllm-2":
             return concept_graph.with_combinations(batches, options.concept_field, options.seed)
         if options.continue_ is not None:
-            return prompts.with_beginnings(batches, options.prompt_builder())
+            return prompts.with_beginnings(batches, prompt_builder(options))
         return batches
 
-    def counts(self) -> dict[str, Any]:
-        """How many prompts there were, and how many of them left no record."""
-        options = self._options
-        assert self._run.sink is not None
-        each = options.samples * (len(options.names()) if options.assign == "single" else 1)
-        prompts = self._prompts * each
-        return {"prompts": prompts, "left_out": prompts - self._run.sink.records}
-
-    def validation(self) -> dict[str, Any]:
-        """What the checks refused, of each model's answers, where there are checks."""
-        models = [{"model": one.name, **one.account()} for one in self._selected]
-        sections: dict[str, Any] = {"validation": models} if models else {}
-        return sections | ({"judge": self._judge.account()} if self._judge else {})
-
-    def cached(self) -> dict[str, Any]:
-        """What came of the cache, and the cost: answers of the cache cost nothing, those that were refused or left
-        no record do."""
-        spent = self._spending
+    def result(self) -> dict[str, Any]:
+        """What a report says of the passes: prompts, and those that left no record; what the checks of each
+        model's answers refused; what came of the cache, and the cost: answers of the cache cost nothing, those that
+        were refused or left no record do."""
+        options, spent = self._options, self._spending
         result: dict[str, Any] = {}
+        if options.self_instruct is None:
+            assert self._run.sink is not None
+            each = options.samples * (len(options.names()) if options.assign == "single" else 1)
+            prompts = self._prompts * each
+            result = {"prompts": prompts, "left_out": prompts - self._run.sink.records}
+        if self._selected:
+            result["validation"] = [{"model": one.name, **one.account()} for one in self._selected]
+        if self._judge is not None:
+            result["judge"] = self._judge.account()
         if self._cache is not None:
             result["cache"] = self._cache.account()
         if any(spent.prices):
@@ -236,25 +345,3 @@ class GenerationRun:
             fields = self._fields(generator)
             self._run.write(records_of(growth.tasks(generator, wanted), fields, options.field))
         return {"tasks": growth.counts}
-
-
-def report_of(run: Run, options: GenerateOptions) -> dict[str, Any]:
-    """What a report says of all answers."""
-    totals = run.totals
-    run.units["tokens"] = totals.get("tokens", 0)
-    report: dict[str, Any] = {
-        "protocol": options.protocol,
-        "assign": options.assign,
-        "models": len(options.names()),
-        "prompt_tokens": totals.get("prompt_tokens", 0),
-        "tokens": totals.get("tokens", 0),
-        "uncounted": totals.get("uncounted", 0),  # answers whose server gave no such numbers
-        "finish_reasons": {
-            name.removeprefix("finish/"): count
-            for name, count in sorted(totals.items())
-            if name.startswith("finish/")
-        },
-    }
-    if options.rationale:
-        report["rationales"] = {kind: totals.get(kind, 0) for kind in ("direct", "hinted")}
-    return report

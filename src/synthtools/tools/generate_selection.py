@@ -2,88 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from synthtools.cli import quantities
 from synthtools.cli.kinds import FileContent, Jaccard, ModelId, Natural, Url
 from synthtools.cli.model_options import JudgeReplies
-from synthtools.cli.parameters import option
-from synthtools.errors import SynthError, UsageError
-from synthtools.tools.generate_costs import Costs
+from synthtools.cli.options import Inputs, Json, Output, Seed, Workers
+from synthtools.cli.parameters import Group, option
+from synthtools.errors import UsageError
+from synthtools.tools.generate_options import Costs, Generators, Protocols
 
 if TYPE_CHECKING:
-    from synthtools.curate.text_classifier import TextClassifier
+    from synthtools.curate.batch_files import BatchModel
     from synthtools.curate.text_fingerprints import DistinctTexts
-    from synthtools.curate.validators import Score, Validator
-    from synthtools.evaluate.judge import Judge
-    from synthtools.lm.generation import Answer, Prompt
-    from synthtools.lm.kept_values import TalliedStore, ValueStore
-    from synthtools.lm.scorer import LanguageModel
-    from synthtools.lm.server.rate_limit import TrafficLimits
+    from synthtools.curate.validators import Validator
 
 
 def _validator(text: str) -> Validator:
     from synthtools.curate.validators import validator_of
 
     return validator_of(text)
-
-
-@dataclass(frozen=True)
-class ValidatedAnswers(Costs):
-    """Which answers are taken."""
-
-    group = "Options"
-    validate: list[Any] | None = option(
-        metavar="RULE",
-        parse=_validator,
-        help="Accept only answers that pass: words=MIN..MAX, characters=MIN..MAX, tokens=MIN..MAX (20.. and "
-        "..200 too), regex=REGEX (RE2, found in the answer), !regex=REGEX, json (the answer is JSON alone), "
-        "schema=FILE (JSON that a JSON schema accepts), language=CODE,… (by langdetect; both need "
-        "[validate]), or a range of a score: judge=7.., perplexity=..50, probability=0.9... Repeatable; all must "
-        "hold, checked in order. A prompt whose answers are all refused is a bad record, with the rule and the "
-        "value that failed it.",
-    )
-    retries: Natural | None = option(
-        max=100,
-        help="How often to draw a refused answer again (default 2), with new random numbers each time.",
-    )
-
-    def check(self) -> None:
-        super().check()
-        named = self.selecting()
-        if named is None:
-            if self.retries is not None:
-                raise UsageError(
-                    "--retries draws again what is refused: give --validate or --distinct"
-                )
-            return
-        if self.protocol in ("rationale", "self-instruct"):
-            raise UsageError(f"{named}: {self.protocol} has checks of its own")
-        if self.dry_run:
-            raise UsageError(f"--dry-run cannot tell how often {named} draws again")
-        if self.batch_in and self.retries:
-            raise UsageError("--batch-in has one answer a prompt: --retries needs a model to ask")
-        if self.retries != 0 and self.temperature == 0 and not self.batch_in:
-            raise UsageError(
-                f"--temperature 0 draws the same answer again: {named} needs --retries 0 with it"
-            )
-
-    def selecting(self) -> str | None:
-        """What selects answers, None where all are taken."""
-        return "--validate" if self.validate else None
-
-    def scores_asked(self) -> set[str]:
-        """The scores that rules ask for."""
-        return {rule.within.score for rule in self.validate or () if rule.within is not None}
-
-    def draws_after_the_first(self) -> int:
-        """How often a refused answer is drawn again."""
-        if self.batch_in:
-            return 0
-        return 2 if self.retries is None else self.retries
 
 
 _SCORES = ("judge", "perplexity", "probability", "words", "characters", "tokens")
@@ -108,8 +47,35 @@ def _known(name: str) -> str:
     return quantities.NamedContent(name) if _is_index(name) else name  # records are inputs
 
 
+def _is_index(name: str) -> bool:
+    from synthtools.records.remote_paths import path_of
+
+    return (path_of(name) / "index.json").exists()
+
+
 @dataclass(frozen=True)
-class SelectedOptions(JudgeReplies, ValidatedAnswers):
+class ValidatedAnswers(Group):
+    """Which answers are taken."""
+
+    group = "Options"
+    validate: list[Any] | None = option(
+        metavar="RULE",
+        parse=_validator,
+        help="Accept only answers that pass: words=MIN..MAX, characters=MIN..MAX, tokens=MIN..MAX (20.. and "
+        "..200 too), regex=REGEX (RE2, found in the answer), !regex=REGEX, json (the answer is JSON alone), "
+        "schema=FILE (JSON that a JSON schema accepts), language=CODE,… (by langdetect; both need "
+        "[validate]), or a range of a score: judge=7.., perplexity=..50, probability=0.9... Repeatable; all must "
+        "hold, checked in order. A prompt whose answers are all refused is a bad record, with the rule and the "
+        "value that failed it.",
+    )
+    retries: Natural | None = option(
+        max=100,
+        help="How often to draw a refused answer again (default 2), with new random numbers each time.",
+    )
+
+
+@dataclass(frozen=True)
+class BestAnswers(Group):
     """How answers are scored, chosen and compared."""
 
     group = "Options"
@@ -154,8 +120,115 @@ class SelectedOptions(JudgeReplies, ValidatedAnswers):
         "dedup. Repeatable.",
     )
 
+    def files_against(self) -> list[str]:
+        """The records of ``against``; the others are indexes."""
+        return [name for name in self.against or () if not _is_index(name)]
+
+    def known_texts(self) -> DistinctTexts | None:
+        """What answers may not repeat, of indexes so far; None where they may repeat anything."""
+        from synthtools.curate.text_fingerprints import DistinctTexts
+
+        if self.distinct is None:
+            return None
+        known = DistinctTexts((self.similarity or 0.8) if self.distinct == "near" else None)
+        for name in filter(_is_index, self.against or ()):
+            known.add_index(name)
+        return known
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateOptions(
+    BestAnswers,
+    JudgeReplies,
+    ValidatedAnswers,
+    Costs,
+    Protocols,
+    Generators,
+    Seed,
+    Inputs,
+    Output,
+    Json,
+    Workers,
+):
+    """All options of ``synth generate``."""
+
+    def prints_report(self) -> bool:
+        return self.dry_run or self.batch_out is not None
+
+    def takes_output(self) -> bool:
+        return self.batch_out is None  # a dry run takes what it would write
+
+    def batch_model(self) -> BatchModel:
+        """Who answers a batch."""
+        from synthtools.curate.batch_files import BatchModel
+
+        return BatchModel(self.names()[0], self.sampling(), self.seed)
+
+    def selecting(self) -> str | None:
+        """The option by which answers are selected, None where all are taken."""
+        given = {
+            "--distinct": self.distinct,
+            "--best-of": self.best_of,
+            "--validate": self.validate,
+        }
+        return next((name for name, value in given.items() if value), None)
+
+    def scores_asked(self) -> set[str]:
+        """The scores that rules and the choice ask for."""
+        rules = {rule.within.score for rule in self.validate or () if rule.within is not None}
+        return rules | ({self.score.name} if self.score else set())
+
+    def draws_after_the_first(self) -> int:
+        """How often a refused answer is drawn again."""
+        if self.batch_in:
+            return 0
+        return 2 if self.retries is None else self.retries
+
     def check(self) -> None:
         super().check()
+        self._check_files()
+        if self.budget and self.budget.unit == "cost" and not (self.price_in or self.price_out):
+            raise UsageError("--budget cost=X needs --price-in or --price-out")
+        self._check_draws()
+        self._check_scores()
+
+    def _check_files(self) -> None:
+        """Batches of requests and of answers."""
+        named = "--batch-out" if self.batch_out else "--batch-in" if self.batch_in else None
+        if named is None:
+            return
+        if self.batch_out and self.batch_in:
+            raise UsageError("--batch-out writes requests, --batch-in reads results: one at a time")
+        if len(self.model or ()) != 1:
+            raise UsageError(f"{named} needs one --model, by the provider's name")
+        if self.protocol in ("rationale", "self-instruct"):
+            raise UsageError(f"{named}: {self.protocol} asks again after the first answers")
+        for other in ("server", "cache", "ray", "dry_run", "budget", "resume"):
+            if getattr(self, other, None):
+                raise UsageError(f"{named} does not go with --{other.replace('_', '-')}")
+
+    def _check_draws(self) -> None:
+        """Answers that are drawn again."""
+        named = self.selecting()
+        if named is None:
+            if self.retries is not None:
+                raise UsageError(
+                    "--retries draws again what is refused: give --validate or --distinct"
+                )
+            return
+        if self.protocol in ("rationale", "self-instruct"):
+            raise UsageError(f"{named}: {self.protocol} has checks of its own")
+        if self.dry_run:
+            raise UsageError(f"--dry-run cannot tell how often {named} draws again")
+        if self.batch_in and self.retries:
+            raise UsageError("--batch-in has one answer a prompt: --retries needs a model to ask")
+        if self.retries != 0 and self.temperature == 0 and not self.batch_in:
+            raise UsageError(
+                f"--temperature 0 draws the same answer again: {named} needs --retries 0 with it"
+            )
+
+    def _check_scores(self) -> None:
+        """Scores, the best of several answers, and what none may repeat."""
         asked = self.scores_asked()
         for name, given in (("judge", self.judge), ("probability", self.classifier)):
             if (given is not None) != (name in asked):
@@ -177,132 +250,3 @@ class SelectedOptions(JudgeReplies, ValidatedAnswers):
             raise UsageError("a batch has one answer a prompt: it does not go with --best-of")
         if self.best_of and self.temperature == 0:
             raise UsageError("--temperature 0 draws the same answer again: --best-of has no choice")
-
-    def selecting(self) -> str | None:
-        if self.distinct:
-            return "--distinct"
-        return "--best-of" if self.best_of else super().selecting()
-
-    def scores_asked(self) -> set[str]:
-        """The scores that rules and the choice ask for."""
-        return super().scores_asked() | ({self.score.name} if self.score else set())
-
-    def files_against(self) -> list[str]:
-        """The records of ``against``; the others are indexes."""
-        return [name for name in self.against or () if not _is_index(name)]
-
-    def known_texts(self) -> DistinctTexts | None:
-        """What answers may not repeat, of indexes so far; None where they may repeat anything."""
-        from synthtools.curate.text_fingerprints import DistinctTexts
-
-        if self.distinct is None:
-            return None
-        known = DistinctTexts((self.similarity or 0.8) if self.distinct == "near" else None)
-        for name in filter(_is_index, self.against or ()):
-            known.add_index(name)
-        return known
-
-    def opened_judge(
-        self,
-        seed: int,
-        kept: tuple[TalliedStore | None, ValueStore | None],
-        stack: ExitStack,
-        tell: Callable[[str], None],
-        limits: TrafficLimits,
-    ) -> Judge:
-        """The judge, closed by ``stack``. ``kept``: journal and cache, which keep its replies like answers;
-        ``limits``: shared with the model."""
-        from synthtools.evaluate.judge import Judge
-        from synthtools.lm.generation import SamplingSettings
-        from synthtools.lm.kept_values import KeptGenerator, ModelValues
-        from synthtools.lm.open_models import open_generator
-
-        # The model's revision and tokenizer are not the judge's.
-        own = replace(self, revision=None, tokenizer=None, answers_as=None)
-        if self.judge_server:
-            server = [self.judge_server]
-            own = replace(own, server=server, backend="server", context=None, ray=None)
-        settings = own.settings(self.judge)
-        self.require_guidable([settings])
-        sampling = SamplingSettings(0.0, 1.0, None, self.judge_tokens)
-        opened = open_generator(
-            settings, sampling, seed, tell, servers=(own.server or [])[1:], limits=limits
-        )
-        values = ModelValues.of(settings, stack.enter_context(opened).description, *kept)
-        generator = KeptGenerator(opened, values, sampling, seed)
-        guided = sampling if self.judge_guided else None
-        return Judge(generator, seed, self.judge_retries, _gone, guided)
-
-    def opened_scores(self, stack: ExitStack, tell: Callable[[str], None]) -> dict[str, Score]:
-        """The scores that are asked for, but the judge's; their models are closed by ``stack``."""
-        from synthtools.curate.text_classifier import TextClassifier
-        from synthtools.curate.validators import LENGTHS
-        from synthtools.lm.open_models import open_model
-        from synthtools.lm.scores import ScoreRequest
-
-        scores = dict(LENGTHS)
-        if self.classifier is not None:
-            scores["probability"] = _probability_by(TextClassifier.load(self.classifier))
-        if "perplexity" in self.scores_asked():
-            backend = "auto" if self.backend == "server" else self.backend
-            own = replace(
-                self, revision=None, tokenizer=None, context=None, server=None, backend=backend
-            )
-            model = open_model(own.settings(self.score_model or "builtin"), ScoreRequest(), tell)
-            scores["perplexity"] = _perplexity_under(stack.enter_context(model))
-        return scores
-
-
-def _is_index(name: str) -> bool:
-    from synthtools.records.remote_paths import path_of
-
-    return (path_of(name) / "index.json").exists()
-
-
-def _gone(reason: str) -> None:
-    # Else its silence would refuse all answers that are left.
-    raise SynthError(f"the judge: {reason}")
-
-
-def rated_by(judge: Judge) -> Score:
-    """The ratings of a judge, 1 to 10; None where its reply has none."""
-    from synthtools.evaluate.judge import Question, rating
-    from synthtools.evaluate.judge_prompts import RATE
-
-    form = rating(RATE.low, RATE.high)
-
-    def question(prompt: Prompt, answer: Answer) -> Question:
-        messages = prompt.messages or ({"role": "user", "content": prompt.text or ""},)
-        alone = len(messages) == 1
-        asked = "\n\n".join(
-            one["content"] if alone else f"{one['role']}: {one['content']}" for one in messages
-        )
-        return Question(prompt.key.hex(), RATE, {"question": asked, "answer": answer.text}, form)
-
-    return lambda prompts, answers: [
-        verdict.value for verdict in judge.ask(list(map(question, prompts, answers)))
-    ]
-
-
-def _perplexity_under(model: LanguageModel) -> Score:
-    """The perplexity of answers; None where no token of one has a probability."""
-    from synthtools.lm.prefetch import gathered
-    from synthtools.lm.scores import ScoreRequest
-    from synthtools.measure.perplexity import document_score
-
-    def score(prompts: object, answers: Sequence[Answer]) -> list[float | None]:
-        perplexities: list[float | None] = []
-        for some in gathered(answers, lambda one: len(one.text), model.chunk_bytes):
-            tokens = model.tokenise([answer.text for answer in some])
-            scores = model.score(tokens, ScoreRequest())
-            perplexities += [document_score(one.logprobs, 0).ppl for one in scores]
-        return perplexities
-
-    return score
-
-
-def _probability_by(classifier: TextClassifier) -> Score:
-    """The probability of a classifier's first class."""
-    from synthtools.curate.validators import as_buffer
-
-    return lambda prompts, answers: classifier.probabilities(as_buffer(answers))[:, 0].tolist()
