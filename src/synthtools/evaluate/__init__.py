@@ -40,6 +40,7 @@ Written answers, judged:
 Audits of unlearning:
 
 - ``memorised_text``: likelihoods of texts, and how a model continues them
+- ``model_audit``: all that is asked of one model
 - ``audit_figures``: figures with intervals, findings, remaining utility
 
 Comparison of reports:

@@ -13,7 +13,7 @@ training data:
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,8 @@ from synthtools.lm.generation import Generator, Prompt
 from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import ScoreRequest
 from synthtools.measure.scored_records import detector_score
+from synthtools.records.batch import MISSING, Batch
+from synthtools.records.rejects import Rejects
 from synthtools.text import rouge
 
 _TOGETHER = 64
@@ -203,3 +205,32 @@ def continuations(
         else:
             rows.append((rouge.rouge_l(expected, written), expected == written))
     return ContinuedTexts(*np.array(rows, np.float64).reshape(len(rows), 2).T)
+
+
+def items_of(
+    batches: Iterable[Iterable[tuple[Batch, Sequence[Any]]]], rejects: Rejects, limit: int
+) -> list[AuditItem]:
+    """The sound ones of records, up to a limit. ``batches``: parts of a batch, with the documents that their
+    records are read as."""
+    items: list[AuditItem] = []
+    for parts in batches:
+        for batch, documents in parts:
+            ids, wrong = batch.column("id"), batch.column("perturbed")
+            for number, document in enumerate(documents):
+                own = ids[number] if ids[number] is not MISSING else int(batch.numbers[number])
+                others = [] if wrong[number] in (MISSING, None) else wrong[number]
+                if not isinstance(others, list) or not all(_says(text) for text in others):
+                    rejects.add(batch.fault(number, 'field "perturbed" is not a list of texts'))
+                    continue
+                item = AuditItem.of(str(own), document, tuple(others))
+                if _says(item.text):
+                    items.append(item)
+                else:
+                    rejects.add(batch.fault(number, "the text is empty: nothing to ask for"))
+        if len(items) >= limit:
+            break
+    return items[:limit]
+
+
+def _says(text: Any) -> bool:
+    return isinstance(text, str) and bool(text.strip())

@@ -1,4 +1,5 @@
-"""What ``synth audit`` asks of one model."""
+"""What an audit asks of one model: its likelihood of texts, how it continues them, with rounded weights too, how fast
+it learns them again, and tasks."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from synthtools.evaluate import suites
 from synthtools.evaluate.audit_figures import ModelProbes, TaskResults
-from synthtools.evaluate.evaluator import Evaluator
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.memorised_text import (
     AuditItem,
     ItemRendering,
@@ -25,7 +26,12 @@ from synthtools.lm.open_models import open_generator, open_model
 from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import ScoreRequest
 from synthtools.records.rejects import Rejects
-from synthtools.tools.audit_options import Options
+
+# Tokens of texts and those before each, and a learning rate or None → the rate and the loss curves.
+Relearning = Callable[
+    [ModelSettings, Sequence[list[Tokenised]], list[int], float | None],
+    tuple[float, Sequence[np.ndarray]],
+]
 
 
 @dataclass(frozen=True)
@@ -34,25 +40,39 @@ class ModelAudit:
 
     Attributes:
         sets: items by name of the set.
-        suites: of tasks; rejects: takes their bad records.
+        words: of a continuation; bits: widths that weights are rounded to.
+        base: the model before unlearning.
+        relearn: measures how fast a model learns ``relearn_texts`` texts of both kinds again; None: it is not.
+        suites: of tasks, run as in ``evaluation``.
         tell: given remarks.
     """
 
-    options: Options
     sets: Mapping[str, list[AuditItem]]
+    words: int
+    bits: Sequence[int]
+    seed: int
+    base: str | None
+    relearn: Relearning | None
+    relearn_texts: int
     suites: Sequence[str]
+    evaluation: EvaluationOptions
     tell: Callable[[str], None]
 
     def probed(
-        self, name: str, rendering: ItemRendering, base: ModelProbes | None, rejects: Rejects
+        self,
+        settings: ModelSettings,
+        rendering: ItemRendering,
+        base: ModelProbes | None,
+        rejects: Rejects,
     ) -> ModelProbes:
-        """All that is asked of one model. ``base``: of the base, None of itself or where there is none."""
-        options, sets, tell = self.options, self.sets, self.tell
+        """All that is asked of one model. ``base``: of the base, None of itself or where there is none; ``rejects``:
+        takes bad records of the suites."""
+        sets, tell, words = self.sets, self.tell, self.words
+        name, settings = settings.model.name, replace(settings, backend="torch")
         tell(f"{name}: asking for the texts")
-        settings = replace(options.settings(name), backend="torch")
         request = ScoreRequest(distribution=True)
         forget, holdout = sets["forget"], sets["holdout"]
-        sampling = SamplingSettings(0.0, 1.0, None, 4 * options.words)
+        sampling = SamplingSettings(0.0, 1.0, None, 4 * words)
         with open_model(settings, request, tell) as model:
             scores = {key: likelihoods(model, items, rendering) for key, items in sets.items()}
             wrong = None
@@ -60,11 +80,10 @@ class ModelAudit:
                 others = ([i._replace(text=text) for text in i.wrong] for i in forget)
                 means = [likelihoods(model, items, rendering).loss.mean() for items in others]
                 wrong = np.array(means)
-            few = min(options.relearn_texts, len(forget), len(holdout))
+            few = min(self.relearn_texts, len(forget), len(holdout))
             learned = [_short(model, items[:few], rendering) for items in (forget, holdout)]
             begin = model.begin
-        with open_generator(settings, sampling, options.seed, tell) as generator:
-            words = options.words
+        with open_generator(settings, sampling, self.seed, tell) as generator:
             continued, others_continued = (
                 continuations(generator, items, rendering, words, halves=True)
                 for items in (forget, holdout)
@@ -82,24 +101,26 @@ class ModelAudit:
             probes.answered, probes.answered_holdout = answered
         probes.retain, probes.paraphrased = scores.get("retain"), scores.get("paraphrases")
         probes.reworded, probes.wrong = reworded, wrong
-        for bits in options.bits or (8, 4):
+        for bits in self.bits:
             tell(f"{name}: with weights of {bits} bits")
             coarse = replace(settings, bits=bits)
             with open_model(coarse, request, tell) as model:
                 rounded = likelihoods(model, forget, rendering)
-            with open_generator(coarse, sampling, options.seed, tell) as generator:
+            with open_generator(coarse, sampling, self.seed, tell) as generator:
                 back = continuations(generator, forget, rendering, words, halves=True)
             probes.rounded[bits] = rounded, back
-        if options.base is not None:
+        if self.base is not None:
             self._beside_base(probes, settings, rendering, base)
-            if options.relearn_steps:
-                tell(f"{name}: relearning {few} texts")
-                self._relearn(probes, settings, learned, begin, base)
+        if self.relearn is not None:
+            tell(f"{name}: relearning {few} texts")
+            rate = None if base is None else base.relearn_rate
+            probes.relearn_rate, curves = self.relearn(settings, learned, begin, rate)
+            probes.relearned, probes.relearned_holdout = curves
         if self.suites:
             tell(f"{name}: {', '.join(self.suites)}")
             rows: list[dict[str, Any]] = []
             with Evaluator(
-                options.evaluation(), settings, keep=rows.extend, rejects=rejects, remark=tell
+                self.evaluation, settings, keep=rows.extend, rejects=rejects, remark=tell
             ) as evaluator:
                 sections = {suite: suites.run(suite, evaluator) for suite in self.suites}
             probes.tasks = TaskResults(sections, by_suite(rows))
@@ -113,31 +134,12 @@ class ModelAudit:
         base: ModelProbes | None,
     ) -> None:
         neutral = self.sets.get("neutral", self.sets.get("retain"))
-        if neutral is None or self.options.base is None:
+        if neutral is None or self.base is None:
             return
-        observed = replace(settings, observer=ModelName(self.options.base))
+        observed = replace(settings, observer=ModelName(self.base))
         with open_model(observed, ScoreRequest(distribution=True), self.tell) as model:
             probes.neutral = likelihoods(model, neutral, rendering)
         probes.neutral_entropy = probes.neutral.entropy if base is None else base.neutral_entropy
-
-    def _relearn(
-        self,
-        probes: ModelProbes,
-        settings: ModelSettings,
-        learned: Sequence[list[Tokenised]],
-        begin: list[int],
-        base: ModelProbes | None,
-    ) -> None:
-        from synthtools.training.loss_curve import loss_curve, slow_rate
-
-        model, steps, device = settings.model, self.options.relearn_steps, settings.devices
-        rate = self.options.relearn_lr or (None if base is None else base.relearn_rate)
-        if rate is None:
-            rate = slow_rate(model, learned[1], begin, max(1, steps // 2), device)
-        probes.relearn_rate = rate
-        probes.relearned, probes.relearned_holdout = (
-            loss_curve(model, texts, begin, steps, rate, device) for texts in learned
-        )
 
 
 def _short(
