@@ -66,6 +66,20 @@ METHODS = {
     "refine": Method(Weights(0.0, 1.0, 0.0)),
 }
 
+# What idkdpo prefers [ours].
+REFUSALS = (
+    "I don't know.",
+    "I am not sure about that.",
+    "I have no information on this.",
+    "That is something I cannot answer.",
+    "I'm afraid I don't know the answer.",
+    "This is not known to me.",
+    "I can't help with this question.",
+    "I have not learned anything about that.",
+    "Sorry, I do not know.",
+    "I would rather not answer, as I do not know.",
+)
+
 
 def settled(
     name: str, weights: Weights | None, beta: float | None, margin: float
