@@ -17,13 +17,7 @@ from synthtools.environment import keep_freed_memory
 from synthtools.errors import PartialReportError
 
 DEBUG_PARAMETER = Parameter(
-    "debug",
-    Option(("--debug",), "Show the traceback of an error."),
-    bool,
-    (),
-    False,
-    False,
-    "Run",
+    "debug", Option(("--debug",), "Show the traceback of an error."), bool, (), False, False, "Run"
 )
 
 

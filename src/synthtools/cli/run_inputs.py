@@ -129,10 +129,7 @@ class RunInputs:
         return Rejects(skip=True) if again else self.rejects
 
     def records(
-        self,
-        batch_bytes: int | None = None,
-        again: bool = False,
-        shards: list[Shard] | None = None,
+        self, batch_bytes: int | None = None, again: bool = False, shards: list[Shard] | None = None
     ) -> Iterator[Batch]:
         """All records with the needed fields, including finished ones.
 

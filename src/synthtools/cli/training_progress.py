@@ -26,11 +26,7 @@ _SOON = 1.0
 
 @contextmanager
 def watched(
-    run: Run,
-    options: Any,
-    job: dict[str, Any],
-    ranks: Ranks,
-    check_folder: Callable[[], None],
+    run: Run, options: Any, job: dict[str, Any], ranks: Ranks, check_folder: Callable[[], None]
 ) -> Iterator[Callbacks]:
     """Callbacks that show the progress of a training run, and stop it on signals.
 

@@ -31,15 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
 from synthtools.cli.kinds import FieldName, Name, PathName
-from synthtools.cli.options import (
-    BadRecords,
-    Inputs,
-    Json,
-    Output,
-    Picture,
-    Seed,
-    Workers,
-)
+from synthtools.cli.options import BadRecords, Inputs, Json, Output, Picture, Seed, Workers
 from synthtools.cli.parameters import operand, option
 from synthtools.cli.quantities import PathShare
 from synthtools.cli.text_shape import ShapedText

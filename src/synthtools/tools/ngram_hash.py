@@ -215,11 +215,7 @@ def _duplicates(options: Options) -> dict[str, Any] | None:
         documents = DocumentSignatures([name for name, _ in run.groups()])
         for index, (_, shards) in enumerate(run.groups()):
             for one in run.worked(
-                _signer(options),
-                options,
-                shards=shards,
-                fields=("id",),
-                records=False,
+                _signer(options), options, shards=shards, fields=("id",), records=False
             ):
                 documents.add(index, one.batch, one.result)
                 run.count(len(one.batch))
