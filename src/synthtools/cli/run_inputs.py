@@ -115,10 +115,7 @@ class RunInputs:
         return self._reading.text_of(self.shards) if shaped else self._named_field or ""
 
     def _inputs(self) -> list[dict[str, Any]]:
-        return [
-            {"name": s.name, "bytes": s.size, "fingerprint": s.fingerprint()}
-            for s in [*self._named, *self.shards_beside]
-        ]
+        return [shard.account() for shard in [*self._named, *self.shards_beside]]
 
     def passes_on(self) -> bool:
         """Whether complete records are needed."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.records.atomic_files import refuse_claimed
@@ -67,6 +68,10 @@ class Shard:
                 return None
             self._fingerprint = self._hashed(self.path, self.size)
         return self._fingerprint
+
+    def account(self) -> dict[str, Any]:
+        """What a report says of it."""
+        return {"name": self.name, "bytes": self.size, "fingerprint": self.fingerprint()}
 
     def _hashed(self, path: Path | RemotePath, size: int) -> str:
         digest = hashlib.blake2b(str(size).encode(), digest_size=12)

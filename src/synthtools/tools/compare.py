@@ -30,6 +30,8 @@ Memory: the models; 450 bytes per document; at most 40 kB per sampled document (
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +54,6 @@ if TYPE_CHECKING:
     from synthtools.measure.corpus_comparison import ModelledSample
     from synthtools.records.batch import Batch
     from synthtools.records.value_journal import ValueJournal
-import shlex
-from collections.abc import Mapping
 
 _BY_WORDS = 1000  # documents of a corpus whose vectors are of words
 
@@ -171,10 +171,11 @@ def run(options: Options) -> dict[str, Any]:
 
 def _journal(run: Run, options: Options, stack: ExitStack) -> ValueJournal | None:
     """What keeps the scores of a run that may be killed; None without a page."""
-    if options.output is None:
-        return None
     from synthtools.cli.run_journal import open_journal
     from synthtools.records.output_lock import OutputLock
+
+    if options.output is None:
+        return None
 
     page = Path(options.output)
     stack.enter_context(OutputLock.of_file(page))

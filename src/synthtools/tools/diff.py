@@ -134,11 +134,7 @@ def run(options: Options) -> dict[str, Any]:
     if options.shares:
         size = None if options.parameters is None else float(options.parameters)
         budget = series(reports, options.shares, figures, size)
-    inputs = [
-        {"name": s.name, "bytes": s.size, "fingerprint": s.fingerprint()}
-        for one in given
-        for s in find_shards([one])
-    ]
+    inputs = [shard.account() for one in given for shard in find_shards([one])]
     return {
         "kind": "diff",
         "of": kinds[0],

@@ -184,9 +184,7 @@ def run(options: Options) -> dict[str, Any]:
     if not names:
         raise SynthError("no field of these records holds numbers; there is nothing to average")
     groups = grouped(rows, by, over, names)
-    inputs = [
-        {"name": s.name, "bytes": s.size, "fingerprint": s.fingerprint()} for s in joined.shards
-    ]
+    inputs = [shard.account() for shard in joined.shards]
     counts = {"files": len(joined.shards), "rows": len(rows), "groups": len(groups)}
     report: dict[str, Any] = {
         "kind": "table",
