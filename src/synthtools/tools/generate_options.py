@@ -96,7 +96,7 @@ class Prompts(Group):
 
 
 @dataclass(frozen=True)
-class Sampling(Group):
+class Answers(Group):
     """How answers are sampled, and where they go."""
 
     group = "Options"
@@ -151,7 +151,7 @@ class Sampling(Group):
 
 
 @dataclass(frozen=True)
-class Protocols(Prompts, Sampling):
+class Protocols(Prompts, Answers):
     """The protocols of the papers."""
 
     group = "Options"
