@@ -196,7 +196,7 @@ def test_a_section_is_replaced_and_nothing_else():
         (b"", "no line <!-- x -->"),
         (b"<!-- x -->\n", "no line <!-- /x -->"),
         (b"<!-- x -->\n<!-- x -->\n<!-- /x -->\n", "2 lines <!-- x -->"),
-        (b"<!-- /x -->\n<!-- x -->\n", "stands before"),
+        (b"<!-- /x -->\n<!-- x -->\n", "comes before"),
     ):
         with pytest.raises(SynthError, match=words):
             replaced(content, "x", "", "f")
