@@ -187,7 +187,7 @@ def test_the_more_varied_corpus_is_not_called_narrow(planted):
 def test_where_prompts_are_shared_a_difference_of_topics_is_called_one_of_style(planted):
     human, other = ([{"id": i, **one} for i, one in enumerate(side[:250])] for side in planted)
     other = [{**one, "text": f"{'hops malt keg ' * 30} {one['text']}"} for one in other]
-    said = "what differs is style"
+    said = "the difference is in style"
     assert said in answer(synthtools.compare(human, other, **QUICK), "coverage")["sentence"]
     other = [{**one, "id": f"other {one['id']}"} for one in other]
     found = answer(synthtools.compare(human, other, **QUICK), "coverage")

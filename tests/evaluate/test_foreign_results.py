@@ -303,7 +303,7 @@ def test_what_is_not_read_says_what_is(tmp_path, synth):
         '{"results": {"../a": {}}, "configs": {}}',
     ):
         (tmp_path / "a.json").write_text(text)
-        assert "not read: " in synth("diff", tmp_path / "a.json", tmp_path / "a.json", code=1)
+        assert "unknown format: " in synth("diff", tmp_path / "a.json", tmp_path / "a.json", code=1)
     assert read({"kind": "eval"}) is None and read(b"a,b\n1,2\n") is None
 
 

@@ -324,7 +324,7 @@ def test_without_fields_a_value_is_its_own_cell():
 
 def test_two_rows_of_one_repetition_are_an_error():
     two = [Row({"a": 1, "b": b, "seed": 0}, {"x": 1}) for b in (1, 2)]
-    with pytest.raises(SynthError, match=r"a=1, seed=0 \(b=1\) and \(b=2\).*by, or over"):
+    with pytest.raises(SynthError, match=r"a=1, seed=0 \(b=1\) and \(b=2\).*by, or repeat over"):
         grouped(two, ["a"], ["seed"], ["x"])
     with pytest.raises(SynthError, match="too large"):
         grouped([Row({"a": 1}, {"x": 10**400})], ["a"], [], ["x"])
