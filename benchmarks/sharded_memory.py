@@ -2,8 +2,8 @@
 
 A llama of BENCH_LAYERS layers of 17M parameters (24: 410M), drawn, then continued from float32 and from
 bfloat16 files, on BENCH_RANKS processes with gloo: until it is sharded, in two steps (of BENCH_PIECES
-micro-batches a process), and while it is saved. Memory of its own is what the process holds beside pages
-of files, which the system takes back when it needs them.
+micro-batches a process), and while it is saved; for the steps also what the trainer estimates. Memory of its own
+is what the process holds beside pages of files, which the system takes back when it needs them.
 """
 
 import json
@@ -30,6 +30,8 @@ SHAPE = {
 }
 VOCABULARY = 6144
 PIECES = int(os.environ.get("BENCH_PIECES", "1"))
+# Types of the files that the model is continued from, besides the one that is drawn.
+FILES = os.environ.get("BENCH_FILES", "float32,bfloat16").split(",")
 CONTEXT = 64
 
 
@@ -86,7 +88,7 @@ def of_a_rank(source: str) -> None:
     from torch.distributed.fsdp import fully_shard  # noqa: F401 (its memory is not the model's)
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from synthtools.training import loop, models, parallel
+    from synthtools.training import loop, models, parallel, step_cost
     from synthtools.training.language_model_task import LanguageModelTask, RowStream
     from synthtools.training.plan import Plan, Settings, StartModel
     from synthtools.training.trainer import on_ranks
@@ -102,6 +104,9 @@ def of_a_rank(source: str) -> None:
     rows = RANKS * PIECES
     settings = Settings(steps=2, rows=rows, micro_rows=1, learning_rate=0.0)
     root = on_ranks(built.model, settings, ranks, source, torch.float32, built.rows)
+    config = built.model.config
+    counts = built.parameters, built.trained
+    estimate = step_cost.memory_bytes(*counts, config, CONTEXT, settings, ranks.count)
     own = sum(parallel.local(weight).nbytes for weight in root.parameters())
     layer = max(sum(p.numel() for p in block.parameters()) for block in models.blocks(built.model))
     ranks.wait()
@@ -109,14 +114,17 @@ def of_a_rank(source: str) -> None:
     stream = RowStream("train", _Words(), rows)
     task = LanguageModelTask(root, stream, 1, ranks, [None])
     output = folder.parent / "trained"
+    before = time.process_time()
     loop.train(task, settings, ranks=ranks, checkpoints=output, job={}, on_step=lambda step: None)
     ranks.wait()
+    seconds = time.process_time() - before
     peak.next_phase()
     plan = Plan(start, None, None, None, CONTEXT, None, 1.0, 0)
     output.mkdir(exist_ok=True)
     models.save(built, plan, tokenizer, "", output, list(output.glob("*.safetensors")), ranks)
     ranks.wait()
     figures = {"peaks": peak.peaks, "part": own, "layer": 4 * layer, "whole": 4 * built.parameters}
+    figures |= {"seconds": seconds, "estimate": estimate}
     print("RANK", json.dumps(figures), flush=True)
     ranks.leave()
 
@@ -131,7 +139,7 @@ def main() -> None:
         config = AutoConfig.for_model(**SHAPE, vocab_size=VOCABULARY)
         model = AutoModelForCausalLM.from_config(config)
         sources = {"drawn": str(shape)}
-        for dtype in ("float32", "bfloat16"):
+        for dtype in filter(None, FILES):
             sources[f"from {dtype} files"] = f"{folder}/{dtype}"
             model.to(getattr(torch, dtype)).save_pretrained(f"{folder}/{dtype}")
         del model
@@ -153,6 +161,12 @@ def main() -> None:
                 print(
                     f"  {phase}: own memory at most {own:.2f} of it, with pages of files {every:.2f}"
                 )
+            estimate = figures[0]["estimate"] / whole
+            seconds = max(f["seconds"] for f in figures)
+            print(
+                f"  estimated for the steps: {estimate:.2f} of it; they took {seconds:.1f} CPU seconds",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -63,7 +63,6 @@ def ours() -> float:
         streams,
         ROWS,
         ranks,
-        half,
     )
     optimizer = _optimizer(model)
 
@@ -114,7 +113,7 @@ def plain() -> float:
 def training() -> float:
     """A step of ``synth train`` on the same rows."""
     from synthtools.training import attention
-    from synthtools.training.language_model_task import LanguageModelTask, ModelWithHead
+    from synthtools.training.language_model_task import LanguageModelTask, ModelWithHead, RowStream
     from synthtools.training.loop import _gradients
     from synthtools.training.packers import Blend, WholePacker
     from synthtools.training.parallel import Ranks
@@ -124,9 +123,8 @@ def training() -> float:
     half, ranks = device != "cpu", Ranks(0, 1, device)
     flat = tokens.reshape(-1)
     blend = Blend([WholePacker(flat, np.arange(0, len(flat) + 1, CONTEXT), CONTEXT, 0)])
-    task = LanguageModelTask(
-        ModelWithHead(model, half), blend, ROWS, ROWS, ranks, half, ["t"], [None]
-    )
+    stream = RowStream("train", blend, ROWS)
+    task = LanguageModelTask(ModelWithHead(model, half), stream, ROWS, ranks, [None])
     optimizer = _optimizer(model)
 
     def step(number: int) -> None:

@@ -599,7 +599,7 @@ complete -c synth -n '__synth_tool_is train' -l revision -x -d 'Commit, tag or b
 complete -c synth -n '__synth_tool_is train' -l train-tokenizer -x -d 'Train a byte-level BPE tokenizer of SIZE tokens from the data'
 complete -c synth -n '__synth_tool_is train' -l tokenizer -x -a 'builtin (__fish_complete_directories)' -d 'Use this model\'s tokenizer (default with --from: its own)'
 complete -c synth -n '__synth_tool_is train' -l context -x -d 'Tokens of a row (default: 512; with --from the model\'s own, at most 2048). [at least 2]'
-complete -c synth -n '__synth_tool_is train' -l tokens -x -d 'Train on N tokens (300K, 8.4B); else --epochs'
+complete -c synth -n '__synth_tool_is train' -l tokens -x -d 'Train on N tokens (300K, 8.4B), that is as many rows of --context as they fill; else --epochs'
 complete -c synth -n '__synth_tool_is train' -l epochs -x -d 'Passes over the data; with shares, over the source that ends first'
 complete -c synth -n '__synth_tool_is train' -l sft -d 'Records are conversations (messages, or prompt and response), rendered by the tokenizer\'s chat template; only answers are learned'
 complete -c synth -n '__synth_tool_is train' -l shape -x -a 'messages conversations instruction-output prompt-completion prompt-response question-answer' -d 'With --sft: the shape of all records'

@@ -1,6 +1,7 @@
 """Documents of a packed row do not see each other, in any architecture."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -84,6 +85,42 @@ def test_boundaries_of_the_variable_length_kernel():
     assert starts[:4] == [0, 3, 5, 10] and set(starts[4:]) == {10} and found["longest"] == 5
     assert len(starts) - 1 == 4  # a power of two
     assert attention.boundaries(torch.arange(5)[None], variable_length=False) == {}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_the_variable_length_kernel_is_given_bfloat16_under_autocast(name, monkeypatch):
+    def kernel(query, key, value, starts, starts_again, longest, longest_again, **more):
+        assert {x.dtype for x in (query, key, value)} == {torch.bfloat16}
+        assert starts is starts_again and longest == longest_again == 32
+        assert more["window_size"] == (-1, 0)
+        pieces = [
+            torch.nn.functional.scaled_dot_product_attention(
+                *(x[a:b].transpose(0, 1) for x in (query, key, value)),
+                is_causal=True,
+                scale=more["scale"],
+                enable_gqa=more["enable_gqa"],
+            ).transpose(0, 1)
+            for a, b in itertools.pairwise(starts.tolist())
+            if a < b
+        ]
+        return torch.cat(pieces)
+
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", kernel)
+    model = model_of(name).eval()
+    tokens = torch.randint(1, 50, (2, 32))
+    where = torch.cat([torch.arange(n) for n in (13, 1, 18, 32)]).reshape(2, 32)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        ours, masked = (
+            model(
+                input_ids=tokens,
+                position_ids=where,
+                attention_mask=None,
+                use_cache=False,
+                **attention.boundaries(where, variable_length),
+            ).logits
+            for variable_length in (True, False)
+        )
+    torch.testing.assert_close(ours, masked, rtol=2e-2, atol=2e-2)
 
 
 def test_capped_attention_is_refused():

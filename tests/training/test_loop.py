@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from synthtools.errors import SynthError
-from synthtools.training import attention, checkpoint
+from synthtools.training import attention, checkpoint, models, parallel
 from synthtools.training.architectures import ARCHITECTURES, configuration
 from synthtools.training.language_model_task import LanguageModelTask, ModelWithHead, RowStream
-from synthtools.training.loop import optimizer_for, schedule_factor, train
+from synthtools.training.loop import _gradients, optimizer_for, schedule_factor, train
 from synthtools.training.packers import IGNORED, Blend, CutPacker, WholePacker
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Progress, Settings
@@ -61,6 +61,29 @@ def run(folder, model=None, steps=10, stop=lambda: False, told=None, task=None, 
         remark=(told if told is not None else []).append,
     )
     return steps_seen, progress, task
+
+
+def test_sharded_gradients_are_exchanged_after_each_micro_batch():
+    # Otherwise each process would hold a whole model's between its micro-batches.
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        model = model_of()
+        # One of two, as far as the loop knows.
+        ranks = Ranks(0, 2, "cpu")
+        task = task_of(model, ranks=ranks, rows=8)
+        parallel.shard(task.root, models.blocks(model), False, torch.float32, ALONE)
+        plain, exchanged = task.loss, []
+
+        def loss(*given):
+            exchanged.append({p.grad is not None for p in task.root.parameters()})
+            return plain(*given)
+
+        task.loss = loss
+        _gradients(task, task.micro_batches(0), 0.0, ranks)
+        assert exchanged == [{False}, {True}]
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize("kind", [CutPacker, WholePacker])

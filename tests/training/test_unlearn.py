@@ -194,15 +194,20 @@ def test_methods_of_their_own_kind(method, base, answers, data, trained, tmp_pat
         assert log[-1]["forget_loss"] < log[0]["forget_loss"] and log[-1]["distance"] > 0
 
 
-def test_a_plan_counts_both_streams(base, answers, data, trained, tmp_path):
+def test_a_plan_counts_both_streams(answers, data, trained, tmp_path):
     report = trained(
-        *("--model", base, "--forget", answers, "--replay", data, "--tokens", "64K"),
+        *("--model", "builtin", "--forget", answers, "--replay", data, "--tokens", "64K"),
         *("--context", 128, "--forget-context", 64, "--batch", 8, "--forget-share", 0.25),
         "--dry-run",
         tool="unlearn",
         cwd=tmp_path,
     )
     assert report["tokens_of_step"] == 2 * 64 + 6 * 128
+    # What training on the same rows holds, and a copy of the original in float32.
+    same = ("--from", "builtin", "--tokens", "64K", "--context", 128, "--batch", 8, "--dry-run")
+    plain = trained(data, *same, cwd=tmp_path)
+    copy = report["memory_gigabytes"] - plain["memory_gigabytes"]
+    assert copy == pytest.approx(4 * report["parameters"] / 1e9, abs=0.011)
     assert not list(tmp_path.iterdir())
 
 

@@ -87,7 +87,10 @@ class Options(TrainingOptions):
     context: Context | None = option(
         help="Tokens of a row (default: 512; with --from the model's own, at most 2048)."
     )
-    tokens: Count | None = option(help="Train on N tokens (300K, 8.4B); else --epochs.")
+    tokens: Count | None = option(
+        help="Train on N tokens (300K, 8.4B), that is as many rows of --context as they fill; else "
+        "--epochs. Prompts and padding count; the report's tokens are the predicted ones."
+    )
     epochs: float = option(
         1.0,
         metavar="N",

@@ -80,8 +80,10 @@ def attend(
     if document_starts is not None:
         from torch.nn.attention.varlen import varlen_attn
 
+        # The kernel takes half precision alone; norms of queries and keys give float32 under autocast.
         flat = [
-            x.transpose(1, 2).reshape(rows * length, x.shape[1], -1) for x in (query, key, value)
+            x.transpose(1, 2).reshape(rows * length, x.shape[1], -1).to(torch.bfloat16)
+            for x in (query, key, value)
         ]
         window = (-1, 0) if sliding_window is None else (sliding_window - 1, 0)
         out = varlen_attn(

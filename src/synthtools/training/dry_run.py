@@ -112,7 +112,8 @@ def of_unlearning(
     }
     total = sum(stream.end * stream.length for stream in streams)
     frozen = sum(stream.end * stream.length for stream in streams if reads[stream.name])
-    return _plan(plan, settings, ranks, streams, len(tokenizer), frozen / total)
+    copied = unlearn_run.frozen_bytes(plan, goal, settings)
+    return _plan(plan, settings, ranks, streams, len(tokenizer), frozen / total, copied)
 
 
 class _Counted(NamedTuple):
@@ -214,9 +215,16 @@ def _plan(
     streams: Sequence[RowStream],
     vocabulary: int,
     frozen: float = 0.0,
+    copied: int = 0,
 ) -> RunPlan:
-    """The plan with an estimate of its time; ``frozen``: share of tokens that a frozen model reads too."""
-    settings, sizes = sized(*_counted(plan, vocabulary), streams, settings, plan.seed, ranks)
+    """The plan with an estimate of its time.
+
+    Args:
+        frozen: share of tokens that a frozen model reads too.
+        copied: bytes per parameter of that model where it is a copy (see ``sized``).
+    """
+    counted = _counted(plan, vocabulary)
+    settings, sizes = sized(*counted, streams, settings, plan.seed, ranks, copied)
     repeated = sum(given.repeated for s in streams for given in s.blend.given(s.end))
     rate = step_cost.measured_flops(ranks.device, settings.bfloat16)
     # A forward pass is a third of a forward and backward pass.

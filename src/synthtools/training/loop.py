@@ -275,8 +275,7 @@ def _gradients(
     clipping."""
     # Summed on the device and fetched once, without synchronising between micro-batches.
     sums = torch.zeros(len(task.names), 2, dtype=torch.float64, device=ranks.device)
-    for number, micro in enumerate(micros):
-        parallel.synchronise(task.root, number == len(micros) - 1, ranks)
+    for micro in micros:
         loss, seen = task.loss(micro, only)
         # FSDP averages gradients over ranks; we need the sum.
         (loss * ranks.count).backward()

@@ -118,12 +118,6 @@ def _convert(module: torch.nn.Module, dtype: torch.dtype) -> None:
     module._apply(lambda one: one.to(dtype) if isinstance(one, torch.nn.Parameter) else one)
 
 
-def synchronise(root: Any, yes: bool, ranks: Ranks) -> None:
-    """Sets whether the next backward pass reduces gradients: only the last one of a step does."""
-    if ranks.count > 1:
-        root.set_requires_gradient_sync(yes)
-
-
 def reshard(root: Any) -> None:
     """Reshards the root's own parameters, which stay gathered after a pass without gradients."""
     if hasattr(root, "reshard"):

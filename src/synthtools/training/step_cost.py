@@ -77,24 +77,44 @@ def measured_flops(device: str, bfloat16: bool) -> float:
 
 
 def memory_bytes(
-    parameters: int, trained: int, config: Any, length: int, settings: Settings, ranks: int
+    parameters: int,
+    trained: int,
+    config: Any,
+    length: int,
+    settings: Settings,
+    ranks: int,
+    frozen: int = 0,
 ) -> int:
     """An estimate of the peak memory of one process [ours].
 
-    Weights, gradients and two moments in float32, sharded over the ranks; per token and block about 16
-    activations of the hidden width and 3 of the inner width, or only the block's input with activation
-    checkpointing; a chunk of logits.
+    Weights, gradients and two moments in float32, and the original, sharded over the ranks. Of a sharded model
+    also what is whole at a time: embeddings and output layer, and of the layers two as gathered and the gradients of
+    one before they are reduced. Per token and block about 16 activations of the hidden width and 3 of the inner
+    width, or only the block's input with activation checkpointing; a chunk of logits.
+
+    Args:
+        frozen: bytes per parameter of a copy of the original; 0 without one.
     """
     text = config.get_text_config()
     width = text.hidden_size
     inner = getattr(text, "intermediate_size", None) or 4 * width
     number = 2 if settings.bfloat16 else 4
-    states = (4 * parameters + 12 * trained) // ranks
+    weight = 4
+    if settings.bfloat16 and ranks == 1:
+        # Autocast keeps copies of trained weights for the backward pass; under adapters the base is bfloat16.
+        weight = 6 if trained == parameters else 2
+    states = ((weight + frozen) * parameters + 12 * trained) // ranks
+    if ranks > 1:
+        tied = getattr(text, "tie_word_embeddings", False)
+        outer = text.vocab_size * width * (1 if tied else 2)
+        layer = (parameters - outer) // text.num_hidden_layers
+        states += outer * number * (2 if frozen else 1) + layer * (2 * number + 4)
     block = (16 * width + 3 * inner) * number
     layers = text.num_hidden_layers
     kept = width * number * layers + block if settings.recompute else block * layers
     activations = settings.micro_rows * length * kept
-    head = 3 * 4 * (1 << 24) + 8 * text.vocab_size * width
+    logits = min(1 << 24, settings.micro_rows * length * text.vocab_size)
+    head = 3 * 4 * logits + 8 * text.vocab_size * width
     return int(states + activations + head)
 
 

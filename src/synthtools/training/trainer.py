@@ -97,15 +97,16 @@ def prepare(
     settings: Settings,
     streams: Sequence[RowStream],
     context: RunContext,
+    frozen: int = 0,
 ) -> PreparedRun:
-    """Builds the model and computes the size of the run."""
+    """Builds the model and computes the size of the run; ``frozen``: see ``sized``."""
     ranks = context.ranks
     # If only adapters are trained, the base may be in bfloat16.
     half_base = plan.lora is not None and settings.bfloat16 and ranks.count == 1
     dtype = torch.bfloat16 if half_base else torch.float32
     built = models.build(plan.start, tokenizer, plan.context, plan.lora, plan.seed, dtype, ranks)
     counts = (built.parameters, built.trained)
-    settings, sizes = sized(built.model.config, counts, streams, settings, plan.seed, ranks)
+    settings, sizes = sized(built.model.config, counts, streams, settings, plan.seed, ranks, frozen)
     context.callbacks.on_sizes(sizes, settings)
     root = on_ranks(built.model, settings, ranks, plan.start.name, dtype, built.rows)
     return PreparedRun(plan, settings, context, tokenizer, streams, built, root, sizes)
@@ -210,11 +211,13 @@ def sized(
     settings: Settings,
     seed: int,
     ranks: Ranks,
+    frozen: int,
 ) -> tuple[Settings, Sizes]:
     """The settings with their steps, and the size of the run.
 
     Args:
         counts: numbers of parameters and of trained parameters.
+        frozen: bytes per parameter of a copy of the original; 0 without one.
     """
     steps = max(-(-stream.end // stream.rows) for stream in streams)
 
@@ -238,5 +241,5 @@ def sized(
         sum(stream.end * stream.length for stream in streams),
         sum(stream.rows * stream.length for stream in streams),
         step_cost.flops_per_token(parameters, config, longest, trained),
-        step_cost.memory_bytes(parameters, trained, config, longest, settings, ranks.count),
+        step_cost.memory_bytes(parameters, trained, config, longest, settings, ranks.count, frozen),
     )

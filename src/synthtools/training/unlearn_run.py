@@ -107,7 +107,8 @@ def run(
     names = {FORGET: [s.name for s in forget], REPLAY: [s.name for s in replay]}
     tokens = sum(len(corpus.tokens) for corpus in bad)
     streams = streams_of(plan, goal, rows_of(goal, settings, ranks.count), blends, names, tokens)
-    run = prepare(plan, tokenizer, settings, streams, context)
+    frozen = frozen_bytes(plan, goal, settings)
+    run = prepare(plan, tokenizer, settings, streams, context, frozen)
     original = _original(goal, run)
     common = (run.root, original, goal.how, streams, settings.micro_rows, ranks, goal.paired)
     if isinstance(goal.how.objective, SteeredStates):
@@ -162,13 +163,26 @@ def encoding_of(tokenizer: Any, goal: UnlearnGoal, remark: Callable[[str], None]
     return pairs(tokenizer, goal.context, form) if goal.how.pairs else form
 
 
+def _copied(plan: Plan, goal: UnlearnGoal) -> ModelName | None:
+    """The model that is loaded as the original; None if it is the trained one without its adapters."""
+    if plan.lora is not None and goal.original is None:
+        return None
+    assert plan.start.model is not None
+    return goal.original or ModelName(plan.start.model, plan.start.revision)
+
+
+def frozen_bytes(plan: Plan, goal: UnlearnGoal, settings: Settings) -> int:
+    """Bytes per parameter of the original's copy; 0 without one."""
+    name = _copied(plan, goal)
+    return 0 if name is None else models.frozen_dtype(name, settings.bfloat16).itemsize
+
+
 def _original(goal: UnlearnGoal, run: PreparedRun) -> FrozenModel:
     """The frozen original: the trained model without its adapters, or a copy."""
-    plan, built, root, settings = run.plan, run.built, run.root, run.settings
-    if built.adapters is not None and goal.original is None:
+    built, root, settings = run.built, run.root, run.settings
+    name = _copied(run.plan, goal)
+    if name is None:
         return FrozenModel(root, lambda: adapters_off(root))
-    assert plan.start.model is not None
-    name = goal.original or ModelName(plan.start.model, plan.start.revision)
     ranks = run.context.ranks
     model = models.frozen(name, settings.bfloat16, ranks)
     ours, theirs = (m.get_output_embeddings().weight.shape[0] for m in (built.model, model))
