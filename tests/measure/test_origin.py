@@ -154,7 +154,7 @@ def test_what_a_person_reads(folder: Path, report: dict[str, Any]) -> None:
     assert f"{share} % ({low} … {high})" in told
     assert "source: the interval does not" not in told
     fewer = lines(report | {"sources": report["sources"][:3]})
-    assert fewer[-1].startswith("One synthetic source: the interval does not say")
+    assert fewer[-1].startswith("One synthetic source: the interval does not cover")
     drawn = figure(report)
     assert [panel.title for panel in drawn.panels] == ["Share", "Scores"]
     assert drawn.panels[0].names == ["corpus", "people"]
