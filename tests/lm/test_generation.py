@@ -18,7 +18,14 @@ from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.open_models import open_generator
 from synthtools.lm.torch.token_sampler import choose
-from synthtools.lm.torch.torch_decoder import answering_width
+from synthtools.lm.torch.torch_decoder import (
+    ATTENTION,
+    _attend,
+    _parts,
+    _parts_of,
+    _rows_left,
+    answering_width,
+)
 
 GREEDY = SamplingSettings(temperature=0, max_new_tokens=24)
 
@@ -78,6 +85,59 @@ def test_the_same_answers_in_any_company(llama: Path, paragraphs: list[str]) -> 
     assert backwards == together
     assert alone == together[:5]
     assert answers(opened(llama, sampling, seed=1), texts) != together
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+def test_answers_that_end_leave_those_of_other_lengths_unchanged(
+    make_model: Callable[..., Path], paragraphs: list[str], heads: int
+) -> None:
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "initializer_range": 0.35}
+    folder = make_model(
+        "llama", num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=heads, **sizes
+    )
+    texts = [text[: 1 + 9 * place % 150] for place, text in enumerate(paragraphs[:24])]
+    sampling = SamplingSettings(temperature=1.0, max_new_tokens=30, stop=("a", "b", "c"))
+    with opened(folder, sampling) as generator:
+        assert generator._engine.replica._model.config._attn_implementation == ATTENTION
+        together = list(generator.generate(asked(texts)))
+        alone = [next(generator.generate([prompt])) for prompt in asked(texts)]
+    assert together == alone
+    assert len({answer.tokens for answer in together}) > 5
+
+
+@pytest.mark.parametrize("heads", [2, 6])
+def test_attention_without_padding_and_copies_is_that_of_transformers(heads: int) -> None:
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    widths, width, steps = [16, 32, 32, 128], 128, 5
+    random = torch.Generator().manual_seed(0)
+    query = torch.randn((4, 6, 1, 16), generator=random)
+    key, value = torch.randn((2, 4, heads, width + steps, 16), generator=random)
+    place = torch.arange(width + steps)
+    mask = (place >= width - torch.tensor([9, 20, 31, 120])[:, None])[:, None, None]
+    module = torch.nn.Module()
+    module.num_key_value_groups = 6 // heads
+    expected, _ = sdpa_attention_forward(module, query, key, value, mask, scaling=0.3)
+    for parts in (None, _parts_of(widths, width)):
+        _parts.set(parts)
+        # Padding is not read at all: what cannot be computed with there changes nothing.
+        for row, own in enumerate(widths if parts else []):
+            key[row, :, : width - own] = value[row, :, : width - own] = torch.nan
+        found, _ = _attend(module, query, key, value, mask, scaling=0.3)
+        torch.testing.assert_close(found, expected)
+    _parts.set(None)
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.booleans()), max_size=20))
+def test_the_rows_that_stay_are_grouped_as_before(rows: list[tuple[int, bool]]) -> None:
+    widths = sorted(width for width, _ in rows)
+    alive = [place for place, (_, stays) in enumerate(rows) if stays]
+    order = _rows_left(widths, alive)
+    assert sorted(order) == alive
+    assert [widths[place] for place in order] == [widths[place] for place in alive]
+    # Per group, the places of those that left and the borders of the groups bound how many move.
+    moved = sum(place != old for place, old in enumerate(order))
+    assert moved <= (len(rows) - len(alive)) * len(set(widths))
 
 
 def test_a_prompt_is_answered_beside_padding_always() -> None:

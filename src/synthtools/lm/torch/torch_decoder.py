@@ -4,24 +4,28 @@ Prompts are padded on the left to lengths that depend only on the prompt: in fin
 coarse ones for decoding with a key–value cache, so that nearly all prompts are decoded together. All rows
 of a batch are at the same position, so that the length of every reduction depends only on the row; there is
 always padding, because attention without a mask uses another kernel. On a CPU, with enough rows per matrix
-product (see ``torch_replica``), an answer then has the same bytes in any batch. Finished rows leave the batch.
+product (see ``torch_replica``), an answer then has the same bytes in any batch. There attention reads the
+cache in fine steps, too, if the model uses transformers' interface for it. Finished rows leave the batch.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial
-from itertools import groupby
+from itertools import accumulate, groupby, pairwise
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
-from transformers import Cache
+from torch.nn.functional import pad, scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface, Cache
 from transformers.cache_utils import DynamicLayer
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 from transformers.pytorch_utils import Conv1D
 
 from synthtools.errors import SynthError, parameter
@@ -79,12 +83,84 @@ class _GrowingLayer(DynamicLayer):
         return self.keys, self.values
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        self._buffers = [held[indices] for held in self._buffers]
+        """Keeps these rows, in this order; only those that change their place are copied."""
+        moved = (indices != torch.arange(len(indices), device=indices.device)).nonzero()[:, 0]
+        for held in self._buffers:
+            held[moved] = held[indices[moved]]
+        self._buffers = [held[: len(indices)] for held in self._buffers]
         self.keys, self.values = (held[:, :, : self._length] for held in self._buffers)
 
 
 def _cache() -> Cache:
     return Cache(layer_class_to_replicate=_GrowingLayer)
+
+
+def _rows_left(widths: list[int], alive: list[int]) -> list[int]:
+    """The places of the rows that stay, grouped by width as before, in an order in which few move.
+
+    Args:
+        widths: of all rows, ascending.
+        alive: places of the rows that stay, ascending.
+    """
+    order: list[int] = []
+    for _, same in groupby(alive, key=widths.__getitem__):
+        members = list(same)
+        places = range(len(order), len(order) + len(members))
+        staying = set(members).intersection(places)
+        moving = iter([place for place in members if place not in staying])
+        order += [place if place in staying else next(moving) for place in places]
+    return order
+
+
+# For the rows of each padded length in a step of decoding: the first, the one after the last, and the first
+# position of the cache from which on they attend.
+_Parts = list[tuple[int, int, int]]
+_parts: ContextVar[_Parts | None] = ContextVar("parts", default=None)
+
+
+def _parts_of(widths: list[int], width: int) -> _Parts:
+    """Of rows with these padded lengths, ascending, whose prompts end at position ``width`` of the cache."""
+    ends = accumulate((len(list(same)) for _, same in groupby(widths)), initial=0)
+    return [(first, end, width - widths[first]) for first, end in pairwise(ends)]
+
+
+def _attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **more: Any,
+) -> tuple[Tensor, None]:
+    """Attention on a CPU, with the signature that transformers calls.
+
+    In a step of decoding, rows attend to no more of the cache's padding than up to their own padded length.
+    Query heads that share a key's head read the same memory: where there is a mask, transformers copies the
+    keys for each of them, which takes ten times as long.
+    """
+    if attention_mask is None or more.get("position_bias") is not None:
+        attended: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, **more
+        )
+        return attended
+    found = [
+        scaled_dot_product_attention(
+            query[first:end],
+            key[first:end, :, start:],
+            value[first:end, :, start:],
+            attn_mask=attention_mask[first:end, ..., start:],
+            scale=scaling,
+            enable_gqa=key.shape[1] != query.shape[1],
+        )
+        for first, end, start in _parts.get() or [(0, len(query), 0)]
+    ]
+    return torch.cat(found).transpose(1, 2).contiguous(), None
+
+
+ATTENTION = "synth_decoding"
+AttentionInterface.register(ATTENTION, _attend)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
 
 def _with_enough_rows(module: Any) -> None:
@@ -110,6 +186,8 @@ class GeneratorReplica(ScorerReplica):
             for module in model.modules():
                 if isinstance(module, torch.nn.Linear | Conv1D):
                     _with_enough_rows(module)
+            if model.config._attn_implementation == "sdpa" and model._can_set_attn_implementation():
+                model.set_attn_implementation(ATTENTION)
         self._asked_tokens = batch_tokens
         taken = inspect.signature(model.base_model.forward).parameters
         self._takes_positions = "position_ids" in taken
@@ -150,12 +228,14 @@ class GeneratorReplica(ScorerReplica):
                 f"{parameter('backend', 'vllm')}"
             )
 
-    def _step(self, ids: Tensor, mask: Tensor, cache: Cache) -> Tensor:
+    def _step(self, ids: Tensor, mask: Tensor, cache: Cache, parts: _Parts | None = None) -> Tensor:
         """The last hidden state [rows, width] after further tokens [rows, n].
 
         Args:
             mask: int64 [rows, all tokens so far], 0 for padding.
+            parts: None: rows attend to the whole cache.
         """
+        _parts.set(parts)
         more = {}
         if self._takes_positions:
             positions = (mask.cumsum(1) - 1).clamp(min=0)
@@ -229,14 +309,16 @@ class GeneratorReplica(ScorerReplica):
                 )
             ]
             if len(alive) < len(live):
-                left = torch.tensor(alive, dtype=torch.int64, device=self._device)
-                live = [live[place] for place in alive]
+                order = _rows_left([row.width for row in live], alive)
+                live = [live[place] for place in order]
                 if not live:
                     break
+                left = torch.tensor(order, dtype=torch.int64, device=self._device)
                 cache.batch_select_indices(left)
                 tokens, mask = tokens[left], mask[left]
             mask = pad(mask, (0, 1), value=1)
-            hidden = self._step(tokens[:, None], mask, cache)
+            parts = _parts_of([row.width for row in live], width)
+            hidden = self._step(tokens[:, None], mask, cache, parts)
         return [None] * len(rows)
 
     def _read(self, rows: list[PartialAnswer], width: int) -> tuple[Tensor, Tensor, Cache]:
