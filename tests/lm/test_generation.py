@@ -17,15 +17,9 @@ from synthtools.lm.generation import Answer, Generator, Prompt, SamplingSettings
 from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.open_models import open_generator
+from synthtools.lm.torch.decoding_attention import ATTENTION, attend, attending, parts_of, rows_left
 from synthtools.lm.torch.token_sampler import choose
-from synthtools.lm.torch.torch_decoder import (
-    ATTENTION,
-    _attend,
-    _parts,
-    _parts_of,
-    _rows_left,
-    answering_width,
-)
+from synthtools.lm.torch.torch_decoder import answering_width
 
 GREEDY = SamplingSettings(temperature=0, max_new_tokens=24)
 
@@ -118,21 +112,21 @@ def test_attention_without_padding_and_copies_is_that_of_transformers(heads: int
     module = torch.nn.Module()
     module.num_key_value_groups = 6 // heads
     expected, _ = sdpa_attention_forward(module, query, key, value, mask, scaling=0.3)
-    for parts in (None, _parts_of(widths, width)):
-        _parts.set(parts)
+    for parts in (None, parts_of(widths, width)):
+        attending.set(parts)
         # Padding is not read at all: what cannot be computed with there changes nothing.
         for row, own in enumerate(widths if parts else []):
             key[row, :, : width - own] = value[row, :, : width - own] = torch.nan
-        found, _ = _attend(module, query, key, value, mask, scaling=0.3)
+        found, _ = attend(module, query, key, value, mask, scaling=0.3)
         torch.testing.assert_close(found, expected)
-    _parts.set(None)
+    attending.set(None)
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.booleans()), max_size=20))
 def test_the_rows_that_stay_are_grouped_as_before(rows: list[tuple[int, bool]]) -> None:
     widths = sorted(width for width, _ in rows)
     alive = [place for place, (_, stays) in enumerate(rows) if stays]
-    order = _rows_left(widths, alive)
+    order = rows_left(widths, alive)
     assert sorted(order) == alive
     assert [widths[place] for place in order] == [widths[place] for place in alive]
     # Per group, the places of those that left and the borders of the groups bound how many move.

@@ -7,6 +7,7 @@
 - ``float32_product``: states × output layer → float32 logits
 - ``torch_generator``: prompts → answers, on all devices
 - ``torch_decoder``: decoding on one device
+- ``decoding_attention``: its key–value cache, and attention to it
 - ``token_sampler``: logits → the next token
 - ``partial_answer``: an answer during generation
 - ``sentence_encoder``: sentence encoders, for vectors only

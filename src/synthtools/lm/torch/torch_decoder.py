@@ -12,24 +12,28 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from contextvars import ContextVar
 from functools import partial
-from itertools import accumulate, groupby, pairwise
+from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import pad, scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface, Cache
-from transformers.cache_utils import DynamicLayer
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
+from torch.nn.functional import pad
+from transformers import Cache
 from transformers.pytorch_utils import Conv1D
 
 from synthtools.errors import SynthError, parameter
 from synthtools.lm.generation import SamplingSettings
+from synthtools.lm.torch.decoding_attention import (
+    ATTENTION,
+    Parts,
+    attending,
+    new_cache,
+    parts_of,
+    rows_left,
+)
 from synthtools.lm.torch.partial_answer import PartialAnswer
 from synthtools.lm.torch.token_sampler import choose
 from synthtools.lm.torch.torch_replica import ScorerReplica, at_least
@@ -38,7 +42,6 @@ _CPU_ROWS = 128
 _GPU_ROWS = 512
 # Bytes of a batch's key–value cache on a CPU.
 _CPU_CACHE_BYTES = 1 << 30
-_CACHE_STEP = 64
 # A step reads the cache of padding too, and multiplies by all weights: up to this length the first cost is
 # negligible.
 _LEAST_WIDTH = 128
@@ -50,117 +53,6 @@ def answering_width(length: int, context: int) -> int:
     if width > _LEAST_WIDTH and length < 3 * width // 4:
         width = 3 * width // 4
     return min(width, max(context, length + 1))
-
-
-class _GrowingLayer(DynamicLayer):
-    """A layer's keys and values in a buffer that grows in steps instead of at every token."""
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        self.dtype, self.device = key_states.dtype, key_states.device
-        self._length = 0
-        self._buffers = [
-            s.new_empty((*s.shape[:2], 0, s.shape[3])) for s in (key_states, value_states)
-        ]
-        self.is_initialized = True
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
-    ) -> tuple[Tensor, Tensor]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        end = self._length + key_states.shape[-2]
-        for place, states in enumerate((key_states, value_states)):
-            held = self._buffers[place]
-            if end > held.shape[2]:
-                room = states.new_empty(
-                    (*states.shape[:2], end + max(_CACHE_STEP, end // 4), states.shape[3])
-                )
-                room[:, :, : self._length] = held[:, :, : self._length]
-                self._buffers[place] = held = room
-            held[:, :, self._length : end] = states
-        self._length = end
-        self.keys, self.values = (held[:, :, :end] for held in self._buffers)
-        return self.keys, self.values
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keeps these rows, in this order; only those that change their place are copied."""
-        moved = (indices != torch.arange(len(indices), device=indices.device)).nonzero()[:, 0]
-        for held in self._buffers:
-            held[moved] = held[indices[moved]]
-        self._buffers = [held[: len(indices)] for held in self._buffers]
-        self.keys, self.values = (held[:, :, : self._length] for held in self._buffers)
-
-
-def _cache() -> Cache:
-    return Cache(layer_class_to_replicate=_GrowingLayer)
-
-
-def _rows_left(widths: list[int], alive: list[int]) -> list[int]:
-    """The places of the rows that stay, grouped by width as before, in an order in which few move.
-
-    Args:
-        widths: of all rows, ascending.
-        alive: places of the rows that stay, ascending.
-    """
-    order: list[int] = []
-    for _, same in groupby(alive, key=widths.__getitem__):
-        members = list(same)
-        places = range(len(order), len(order) + len(members))
-        staying = set(members).intersection(places)
-        moving = iter([place for place in members if place not in staying])
-        order += [place if place in staying else next(moving) for place in places]
-    return order
-
-
-# For the rows of each padded length in a step of decoding: the first, the one after the last, and the first
-# position of the cache from which on they attend.
-_Parts = list[tuple[int, int, int]]
-_parts: ContextVar[_Parts | None] = ContextVar("parts", default=None)
-
-
-def _parts_of(widths: list[int], width: int) -> _Parts:
-    """Of rows with these padded lengths, ascending, whose prompts end at position ``width`` of the cache."""
-    ends = accumulate((len(list(same)) for _, same in groupby(widths)), initial=0)
-    return [(first, end, width - widths[first]) for first, end in pairwise(ends)]
-
-
-def _attend(
-    module: torch.nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    **more: Any,
-) -> tuple[Tensor, None]:
-    """Attention on a CPU, with the signature that transformers calls.
-
-    In a step of decoding, rows attend to no more of the cache's padding than up to their own padded length.
-    Query heads that share a key's head read the same memory: where there is a mask, transformers copies the
-    keys for each of them, which takes ten times as long.
-    """
-    if attention_mask is None or more.get("position_bias") is not None:
-        attended: tuple[Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, **more
-        )
-        return attended
-    found = [
-        scaled_dot_product_attention(
-            query[first:end],
-            key[first:end, :, start:],
-            value[first:end, :, start:],
-            attn_mask=attention_mask[first:end, ..., start:],
-            scale=scaling,
-            enable_gqa=key.shape[1] != query.shape[1],
-        )
-        for first, end, start in _parts.get() or [(0, len(query), 0)]
-    ]
-    return torch.cat(found).transpose(1, 2).contiguous(), None
-
-
-ATTENTION = "synth_decoding"
-AttentionInterface.register(ATTENTION, _attend)
-AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
 
 def _with_enough_rows(module: Any) -> None:
@@ -210,7 +102,7 @@ class GeneratorReplica(ScorerReplica):
         mask[0, :3] = 0
         padded = pad(ids, (3, 0))
         try:
-            cache = _cache()
+            cache = new_cache()
             first = self.logits(self._step(padded[:, :8], mask[:, :8], cache))
             for at in range(8, 12):
                 last = self.logits(self._step(padded[:, at : at + 1], mask[:, : at + 1], cache))
@@ -228,14 +120,14 @@ class GeneratorReplica(ScorerReplica):
                 f"{parameter('backend', 'vllm')}"
             )
 
-    def _step(self, ids: Tensor, mask: Tensor, cache: Cache, parts: _Parts | None = None) -> Tensor:
+    def _step(self, ids: Tensor, mask: Tensor, cache: Cache, parts: Parts | None = None) -> Tensor:
         """The last hidden state [rows, width] after further tokens [rows, n].
 
         Args:
             mask: int64 [rows, all tokens so far], 0 for padding.
             parts: None: rows attend to the whole cache.
         """
-        _parts.set(parts)
+        attending.set(parts)
         more = {}
         if self._takes_positions:
             positions = (mask.cumsum(1) - 1).clamp(min=0)
@@ -309,7 +201,7 @@ class GeneratorReplica(ScorerReplica):
                 )
             ]
             if len(alive) < len(live):
-                order = _rows_left([row.width for row in live], alive)
+                order = rows_left([row.width for row in live], alive)
                 live = [live[place] for place in order]
                 if not live:
                     break
@@ -317,7 +209,7 @@ class GeneratorReplica(ScorerReplica):
                 cache.batch_select_indices(left)
                 tokens, mask = tokens[left], mask[left]
             mask = pad(mask, (0, 1), value=1)
-            parts = _parts_of([row.width for row in live], width)
+            parts = parts_of([row.width for row in live], width)
             hidden = self._step(tokens[:, None], mask, cache, parts)
         return [None] * len(rows)
 
@@ -339,10 +231,10 @@ class GeneratorReplica(ScorerReplica):
                     ids[place, close - len(row.ids) :] = row.ids
                     mask[place, width - len(row.ids) :] = 1
                 masks.append(torch.from_numpy(mask).to(self._device))
-                caches.append(_cache())
+                caches.append(new_cache())
                 tokens = torch.from_numpy(ids).to(self._device)
                 hidden.append(self._step(tokens, masks[-1][:, width - close :], caches[-1]))
-        together = _cache()
+        together = new_cache()
         for place in range(len(caches[0].layers)):
             layers: list[Any] = [cache.layers[place] for cache in caches]
             keys, values = (
