@@ -113,7 +113,7 @@ def attend(
             module, query, key, value, attention_mask, scaling=scaling, **more
         )
         return attended
-    found = [
+    attended_parts = [
         scaled_dot_product_attention(
             query[first:end],
             key[first:end, :, start:],
@@ -124,7 +124,7 @@ def attend(
         )
         for first, end, start in attending.get() or [(0, len(query), 0)]
     ]
-    return torch.cat(found).transpose(1, 2).contiguous(), None
+    return torch.cat(attended_parts).transpose(1, 2).contiguous(), None
 
 
 ATTENTION = "synth_decoding"
