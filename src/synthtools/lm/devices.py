@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from synthtools.errors import UsageError, parameter
 
@@ -53,6 +54,19 @@ def torch_dtype(name: str, on_gpu: bool) -> str:
     if name == "auto":
         return "bfloat16" if on_gpu else "float32"
     return name
+
+
+def emulates_bfloat16(cpu: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this CPU has no bfloat16 instructions (False where the system does not say).
+
+    Without them torch emulates bfloat16, several times slower than float32.
+    """
+    try:
+        lines = cpu.read_text().splitlines()
+    except OSError:
+        return False
+    flags = next((line.split() for line in lines if line.startswith(("flags", "Features"))), [])
+    return bool(flags) and not {"avx512_bf16", "amx_bf16", "bf16"} & {*flags}
 
 
 _lock = threading.Lock()

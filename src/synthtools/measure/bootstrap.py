@@ -38,7 +38,9 @@ def intervals(
         if not np.isfinite(column).all() or not np.isfinite(value):
             by_name[name] = None
             continue
-        below = (np.mean(column < value) + np.mean(column <= value)) / 2
+        # A resample of every item once equals the sample up to the order of its sum: a tie on any machine.
+        tied = np.isclose(column, value, rtol=1e-12, atol=1e-15)
+        below = np.mean((column < value) & ~tied) + np.mean(tied) / 2
         bias = ndtri(np.clip(below, 0.5 / len(column), 1 - 0.5 / len(column))) if corrected else 0
         ends = np.percentile(column, 100 * ndtr(2 * bias + ndtri([0.025, 0.975])))
         by_name[name] = ends.tolist()

@@ -19,7 +19,13 @@ import numpy as np
 import torch
 
 from synthtools import environment
-from synthtools.lm.devices import device_list, single_threaded, torch_dtype
+from synthtools.errors import parameter
+from synthtools.lm.devices import (
+    device_list,
+    emulates_bfloat16,
+    single_threaded,
+    torch_dtype,
+)
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.pretrained import load_weights
 from synthtools.lm.scores import ScoreRequest, Sequence, SequenceScores
@@ -47,12 +53,16 @@ def torch_engine(
 
     Args:
         context: the maximal length of a sequence.
-        remark: receives a remark if a batch has to be made smaller.
+        remark: receives a remark if the CPU emulates the type, or a batch has to be made smaller.
         replica: the class for a model on a device: scoring, generation or vectors.
         load: name, torch dtype, device → model.
     """
     devices = device_list(settings.devices)
     dtype = getattr(torch, torch_dtype(settings.dtype, devices[0] != "cpu"))
+    if dtype == torch.bfloat16 and devices[0] == "cpu" and emulates_bfloat16():
+        remark(
+            f"this CPU has no bfloat16 instructions: {parameter('dtype', 'float32')} is several times as fast"
+        )
     models = [load(settings.model, dtype, device) for device in devices]
     if settings.bits is not None:
         models = [round_weights(model, settings.bits) for model in models]
