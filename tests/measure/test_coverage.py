@@ -308,7 +308,7 @@ def test_texts_are_scored_and_two_models_are_compared(
     scored = tmp_path / "s.jsonl"
     scored.write_text("".join(json.dumps(r) + "\n" for r in records[0]))
     mixed = run(texts, scored, "--compare", "--model", models[0])
-    assert "scored already" in mixed.stderr
+    assert "already scored" in mixed.stderr
     (pair,) = json.loads(mixed.stdout)["pairs"]
     assert pair["median_shift"] == pytest.approx(0, abs=1e-3 * ppl[0].mean())
 

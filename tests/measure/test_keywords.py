@@ -199,7 +199,7 @@ def test_bounded_memory_states_its_error(monkeypatch):
     draw = np.random.default_rng(4)
     batches = [texts_of(draw, 60, 100) for _ in range(12)]
     exact = plain([text for batch in batches for text in batch])
-    monkeypatch.setattr(phrase_counts.PhraseCounts.__init__, "__defaults__", (300,))
+    monkeypatch.setattr(phrase_counts, "_HELD", 300)
     monkeypatch.setattr(phrases, "_RARE_BITS", 12)  # each batch leaves out what comes once
     counts = counted(*batches)
     for kind, n in KINDS.items():
@@ -216,7 +216,6 @@ def test_bounded_memory_states_its_error(monkeypatch):
 
 
 def test_the_texts_of_words_that_are_gone_are_forgotten(monkeypatch):
-    monkeypatch.setattr(phrase_counts.PhraseCounts.__init__, "__defaults__", (50,))
     monkeypatch.setattr(phrase_counts, "_HELD", 50)
     counts = KeywordCounts()
     for start in range(0, 4000, 100):

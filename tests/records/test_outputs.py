@@ -383,6 +383,7 @@ def test_stdout_by_name(tmp_path, source):
 
 def test_a_pipe_cannot_take_back_a_type(tmp_path, batches_of, monkeypatch):
     monkeypatch.setattr(encoders, "_GROUP_BYTES", 1)
+    monkeypatch.setattr(encoders, "_STREAM_GROUP_BYTES", 1)
     source = tmp_path / "in.jsonl"
     source.write_text('{"a":1}\n{"a":"x"}\n')
     fifo = tmp_path / "fifo.arrow"
