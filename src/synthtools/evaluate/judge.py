@@ -110,7 +110,7 @@ class Verdict(NamedTuple):
         value: None if there is none, for the reason in ``problem``.
         reply: the last one; tries: how often the judge was asked.
         asked: the last wording of the question; prompt: its name and version.
-        votes: the verdicts of a panel's judges; without one of them there is no value.
+        votes: the verdicts of a panel's judges; ``value`` is None if any is missing.
     """
 
     value: Any

@@ -92,7 +92,7 @@ def paired(first: list[dict[str, Any]], other: list[dict[str, Any]]) -> tuple[_P
     If these repeat, samples are paired by occurrence, provided that the items' texts agree.
 
     Raises:
-        SynthError: there is no common item, or repeated ids cannot be matched.
+        SynthError: no common items, or repeated ids that cannot be matched.
     """
     sides = (first, other)
     several = any(len({sample.get("model") for sample in side}) > 1 for side in sides)

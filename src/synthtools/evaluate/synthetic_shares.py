@@ -46,7 +46,7 @@ def series(
     Returns:
         ``rows``, for each run: ``zone`` and ``guidance`` of the paper, ``losses`` by figure (relative to the first
         run, above 0 if worse), their mean ``loss``, whether it is at most 3 % (``within``), the mean change of
-        ``ece``; ``left_out``: head figures that are 0 in the first run, so that there is no relative loss;
+        ``ece``; ``left_out``: head figures that are 0 in the first run (their relative loss is undefined);
         ``largest_within``: the largest share up to which all runs stay within 3 %; ``calibration_first``: the
         share at which ECE is worse while the loss is still within.
 
@@ -68,7 +68,7 @@ def series(
                 raise UsageError(f"{parameter('figure', name)}: report {number} has no such figure")
         if first[name] == 0:
             named = parameter("figure", name)
-            raise UsageError(f"{named}: is 0 in the baseline, so that there is no relative loss")
+            raise UsageError(f"{named}: is 0 in the baseline: a relative loss is undefined")
     rows: list[dict[str, Any]] = []
     for of_report, share in zip(figures, shares, strict=True):
         losses = {}

@@ -107,7 +107,7 @@ class Answer(NamedTuple):
             allowed, or as the context holds), or ``error``.
         prompt_tokens, tokens: of the rendered prompt, and of the answer with its end token; None where a
             server reports no valid number.
-        error: why there is no answer, in one line; None where there is one.
+        error: the reason for a missing answer, in one line; None if there is an answer.
         kind: of the error, to count errors whose texts differ.
         score: by which it was chosen among several, otherwise None.
     """
