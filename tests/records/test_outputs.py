@@ -203,7 +203,7 @@ def test_a_file_is_sent_to_disk_while_it_is_written(tmp_path, monkeypatch):
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", noting)
-    monkeypatch.setattr(early_sync, "_SENT_BYTES", 2 << 20)
+    monkeypatch.setattr(early_sync, "_SYNC_BYTES", 2 << 20)
     file = AtomicFile(tmp_path / "out.jsonl")
     for _ in range(4):
         file.file.write(bytes(1 << 20))
@@ -217,7 +217,7 @@ def test_an_error_of_the_disk_while_a_file_is_written_is_not_lost(tmp_path, monk
     # The system reports a failed write to one fsync alone.
     failures = [OSError(errno.EIO, "Input/output error")]
     monkeypatch.setattr(os, "fsync", lambda descriptor: failures and _raised(failures.pop()))
-    monkeypatch.setattr(early_sync, "_SENT_BYTES", 1)
+    monkeypatch.setattr(early_sync, "_SYNC_BYTES", 1)
     file = AtomicFile(tmp_path / "out.jsonl")
     file.file.write(b"x")
     file.send_ahead()

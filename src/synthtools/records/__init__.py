@@ -52,7 +52,7 @@ Outputs:
 - ``shard_size``: splitting batches into shards of a given size
 - ``encoders``: batches → JSONL, CSV, Parquet or Arrow bytes
 - ``atomic_files``: files that appear under their name when complete
-- ``early_sync``: files sent to disk while they are written
+- ``early_sync``: files synced to disk while they are written
 - ``exclusive_rename``: a rename that never overwrites
 - ``output_lock``: one writer per output
 - ``job_difference``: differences between two jobs, for resuming

@@ -213,11 +213,11 @@ class AtomicFile:
         if self._temporary is not None:
             if self._early is None:
                 self._early = EarlySync(self.file)
-            self._early.go_on()
+            self._early.sync_if_due()
 
     def _await_early(self) -> OSError | None:
         early, self._early = self._early, None
-        return None if early is None else early.end()
+        return None if early is None else early.finish()
 
     def settle(self) -> None:
         """Flushes the content to disk, so that ``commit`` only has to rename."""
