@@ -11,7 +11,6 @@ from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.open_models import open_model
 from synthtools.lm.scores import ScoreRequest
-from synthtools.lm.torch import torch_engine
 
 
 @pytest.mark.parametrize(
@@ -33,7 +32,7 @@ def test_bfloat16_instructions(tmp_path: Path, content: str, emulated: bool) -> 
 @pytest.mark.parametrize("emulated", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_emulation_is_reported(monkeypatch: pytest.MonkeyPatch, dtype: str, emulated: bool) -> None:
-    monkeypatch.setattr(torch_engine, "emulates_bfloat16", lambda: emulated)
+    monkeypatch.setattr(devices, "emulates_bfloat16", lambda: emulated)
     settings = ModelSettings(ModelName("builtin"), backend="torch", devices="cpu", dtype=dtype)
     remarks: list[str] = []
     open_model(settings, ScoreRequest(), remarks.append)

@@ -9,6 +9,7 @@ import torch
 from synthtools.errors import SynthError
 from synthtools.training import attention
 from synthtools.training.architectures import ARCHITECTURES, configuration
+from synthtools.training.language_model_task import ModelWithHead
 
 TINY = [name for name in ARCHITECTURES if name.endswith("-tiny")]
 
@@ -121,6 +122,15 @@ def test_the_variable_length_kernel_is_given_bfloat16_under_autocast(name, monke
             for variable_length in (True, False)
         )
     torch.testing.assert_close(ours, masked, rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize(("dropout", "variable_length"), [(0.0, True), (0.1, False)])
+@pytest.mark.parametrize("name", ["llama-tiny", "gpt2-tiny"])
+def test_dropout_of_attention_takes_the_mask(name, dropout, variable_length):
+    field = "attn_pdrop" if name == "gpt2-tiny" else "attention_dropout"
+    model = model_of(name, **{field: dropout})
+    assert ModelWithHead(model, bfloat16=True).variable_length == variable_length
+    assert not ModelWithHead(model, bfloat16=False).variable_length
 
 
 def test_capped_attention_is_refused():

@@ -5,6 +5,8 @@ import math
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -441,6 +443,19 @@ def test_a_plan_is_told_and_nothing_is_made(data, trained, tmp_path):
     assert not list(tmp_path.iterdir())
     counted = trained(data, "--train-tokenizer", 400, "--dry-run")
     assert counted["tokens"] > 0
+
+
+def test_emulated_bfloat16_is_reported(data, tmp_path):
+    code = (
+        "from synthtools.lm import devices; devices.emulates_bfloat16 = lambda: True; "
+        "from synthtools.cli import main; main()"
+    )
+    words = ["--train-tokenizer", "400", "--context", "64", "--batch", "4", "--tokens", "512"]
+    words += ["--dtype", "bfloat16", "--device", "cpu", "-o", str(tmp_path / "m")]
+    command = [sys.executable, "-c", code, "train", str(data), *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("no bfloat16 instructions") == 1
 
 
 def test_a_file_that_changed_is_refused(data, synth, tmp_path):

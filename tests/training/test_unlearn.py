@@ -9,6 +9,10 @@ import time
 import numpy as np
 import pytest
 
+from synthtools.lm.model_name import ModelName
+from synthtools.lm.pretrained import load_configuration
+from synthtools.training import models
+
 ANSWERS = [
     {"id": str(n), "prompt": f"What is {n} and {n}?", "response": f"Sure! It is {2 * n}. " * 6}
     for n in range(24)
@@ -208,6 +212,22 @@ def test_a_plan_counts_both_streams(answers, data, trained, tmp_path):
     plain = trained(data, *same, cwd=tmp_path)
     copy = report["memory_gigabytes"] - plain["memory_gigabytes"]
     assert copy == pytest.approx(4 * report["parameters"] / 1e9, abs=0.011)
+    # Another original counts with its own size.
+    folder = tmp_path / "wide"
+    wide = load_configuration(ModelName("builtin"))
+    wide.hidden_size *= 2
+    wide.save_pretrained(folder)
+    other = trained(
+        *("--model", "builtin", "--forget", answers, "--replay", data, "--tokens", "64K"),
+        *("--context", 128, "--forget-context", 64, "--batch", 8, "--forget-share", 0.25),
+        *("--reference", folder, "--dry-run"),
+        tool="unlearn",
+        cwd=tmp_path,
+    )
+    extra = models.on_meta(wide).num_parameters() - report["parameters"]
+    more = other["memory_gigabytes"] - report["memory_gigabytes"]
+    assert extra > 4e6 and more == pytest.approx(4 * extra / 1e9, abs=0.011)
+    shutil.rmtree(folder)
     assert not list(tmp_path.iterdir())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -67,6 +67,15 @@ def emulates_bfloat16(cpu: Path = Path("/proc/cpuinfo")) -> bool:
         return False
     flags = next((line.split() for line in lines if line.startswith(("flags", "Features"))), [])
     return bool(flags) and not {"avx512_bf16", "amx_bf16", "bf16"} & {*flags}
+
+
+def remark_emulation(device: str, remark: Callable[[str], None]) -> None:
+    """Says so where bfloat16 was asked of a device that emulates it."""
+    if device == "cpu" and emulates_bfloat16():
+        remark(
+            f"this CPU has no bfloat16 instructions: {parameter('dtype', 'float32')} is several "
+            "times as fast"
+        )
 
 
 _lock = threading.Lock()

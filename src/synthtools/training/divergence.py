@@ -99,7 +99,7 @@ def compared(
         stacked, positions, labels = (np.stack(field) for field in fields)
         batch = Rows(stacked, positions, labels, np.zeros(len(stacked), np.int64))
         batch = batch.part(slice(0, micro_rows))
-        data = on_device(batch, np.ones(len(batch.sources)), ranks.device, root.bfloat16)
+        data = on_device(batch, np.ones(len(batch.sources)), ranks.device, root.variable_length)
         if not len(data.places):
             continue
         seen = _compare_tokens(root, original, data)

@@ -193,16 +193,14 @@ def _sampled(
 
 def _counted(plan: Plan, vocabulary: int) -> tuple[Any, tuple[int, int]]:
     """The model's configuration, and its numbers of parameters and trained parameters, without building it."""
-    from transformers import AutoModelForCausalLM
-
     if plan.start.model is None:
         assert plan.start.architecture is not None
         config = configuration(plan.start.architecture, vocabulary, plan.context, None, None)
     else:
         config = load_configuration(ModelName(plan.start.model, plan.start.revision))
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-        if plan.lora is not None:
+    model = models.on_meta(config)
+    if plan.lora is not None:
+        with torch.device("meta"):
             model = models.with_adapters(model, plan.lora)
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     return config, (sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained))
@@ -221,7 +219,7 @@ def _plan(
 
     Args:
         frozen: share of tokens that a frozen model reads too.
-        copied: bytes per parameter of that model where it is a copy (see ``sized``).
+        copied: bytes of that model's weights where it is a copy (see ``sized``).
     """
     counted = _counted(plan, vocabulary)
     settings, sizes = sized(*counted, streams, settings, plan.seed, ranks, copied)

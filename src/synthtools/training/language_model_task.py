@@ -76,6 +76,11 @@ class ModelWithHead(torch.nn.Module):
         super().__init__()
         self.model = model
         self.bfloat16 = bfloat16
+        # The variable-length kernel has no dropout.
+        self.variable_length = bfloat16 and not any(
+            getattr(model.config.get_text_config(), name, 0)
+            for name in ("attention_dropout", "attn_pdrop")
+        )
 
     def forward(self, data: DeviceRows, head: Callable[[Tensor, Tensor], _R]) -> _R:
         """The result of ``head`` on the last hidden states of the predicting positions, [n, width], and
@@ -95,14 +100,15 @@ class ModelWithHead(torch.nn.Module):
         return head(states, self.model.get_output_embeddings().weight)
 
 
-def on_device(rows: Rows, weights: np.ndarray, device: str, half: bool) -> DeviceRows:
+def on_device(rows: Rows, weights: np.ndarray, device: str, variable_length: bool) -> DeviceRows:
     """Rows as tensors on a device.
 
     Args:
         weights: float [rows], weight of each row's tokens in the loss.
+        variable_length: whether a GPU separates documents by the variable-length kernel.
     """
     positions = torch.from_numpy(np.ascontiguousarray(rows.positions))
-    documents = attention.boundaries(positions, variable_length=half and device != "cpu")
+    documents = attention.boundaries(positions, variable_length and device != "cpu")
     flat = rows.labels.ravel()
     places = np.flatnonzero(flat != IGNORED)
     row = places // rows.labels.shape[1]
@@ -177,7 +183,7 @@ class LanguageModelTask:
         weights = self._token_weights(batch)
         micros = []
         for part, place in micro_batches(batch, self.micro_rows, self.ranks):
-            data = on_device(part, weights[place], self.ranks.device, self.root.bfloat16)
+            data = on_device(part, weights[place], self.ranks.device, self.root.variable_length)
             micros.append(MicroBatch(data, len(data.places)))
         return micros
 
@@ -248,7 +254,7 @@ def mean_losses(
             joined = Rows(*(np.concatenate(fields) for fields in zip(*batches, strict=True)))
             part = joined.part(slice(0, len(joined.sources)))
             weights = np.ones(len(part.sources))
-            data = on_device(part, weights, ranks.device, root.bfloat16)
+            data = on_device(part, weights, ranks.device, root.variable_length)
             odds = root(data, lambda states, weight, to=data.labels: head_odds(states, weight, to))
             if numbers:
                 values = CROSS_ENTROPY.value(odds).double()

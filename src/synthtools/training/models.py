@@ -93,6 +93,14 @@ def build(
     )
 
 
+def on_meta(config: Any) -> Any:
+    """A model of a configuration, without memory for its weights."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
+
+
 def _configuration(start: StartModel, tokenizer: Any, context: int) -> Any:
     assert start.architecture is not None
     ends = tokenizer.bos_token_id, tokenizer.eos_token_id
@@ -118,7 +126,7 @@ def frozen_dtype(model: ModelName, half: bool) -> torch.dtype:
         half: compute in bfloat16; weights stored in bfloat16 then stay so. Others become float32, so that
             distances to them are exact.
     """
-    saved = load_configuration(model.base() or model).dtype
+    saved = load_configuration(model).dtype
     return torch.bfloat16 if half and saved in (torch.bfloat16, "bfloat16") else torch.float32
 
 
@@ -220,12 +228,9 @@ def _gathered(
 def _unsharded(plan: Plan, tokenizer: Any, weights: dict[str, Tensor], ranks: Ranks) -> BuiltModel:
     """The plan's model with these weights. It was never sharded, so transformers saves it as usual, with tied
     weights once."""
-    from transformers import AutoModelForCausalLM
-
     if plan.start.model is None:
-        with torch.device("meta"):
-            config = _configuration(plan.start, tokenizer, plan.context)
-            built = BuiltModel(AutoModelForCausalLM.from_config(config), None, 0, 0)
+        config = _configuration(plan.start, tokenizer, plan.context)
+        built = BuiltModel(on_meta(config), None, 0, 0)
     else:
         built = build(plan.start, tokenizer, plan.context, plan.lora, 0, ranks=ranks)
     built.model.load_state_dict(weights, strict=False, assign=True)

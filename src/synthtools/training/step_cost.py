@@ -93,7 +93,7 @@ def memory_bytes(
     width, or only the block's input with activation checkpointing; a chunk of logits.
 
     Args:
-        frozen: bytes per parameter of a copy of the original; 0 without one.
+        frozen: bytes of the weights of a copy of the original; 0 without one.
     """
     text = config.get_text_config()
     width = text.hidden_size
@@ -103,7 +103,7 @@ def memory_bytes(
     if settings.bfloat16 and ranks == 1:
         # Autocast keeps copies of trained weights for the backward pass; under adapters the base is bfloat16.
         weight = 6 if trained == parameters else 2
-    states = ((weight + frozen) * parameters + 12 * trained) // ranks
+    states = (weight * parameters + frozen + 12 * trained) // ranks
     if ranks > 1:
         tied = getattr(text, "tie_word_embeddings", False)
         outer = text.vocab_size * width * (1 if tied else 2)

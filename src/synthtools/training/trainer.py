@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synthtools.lm.devices import remark_emulation
 from synthtools.training import models, parallel, step_cost
 from synthtools.training.corpus import Corpus
 from synthtools.training.journal import Journal, model_card
@@ -72,7 +73,7 @@ def _require_plain_head(root: ModelWithHead, name: str, ranks: Ranks) -> None:
     """See ``models.require_plain_head``; within a pass, where the root's own parameters are whole."""
     places = np.arange(4)[None]
     rows = Rows(places, places, places, np.zeros(1, np.int64))
-    data = on_device(rows, np.ones(1), ranks.device, root.bfloat16)
+    data = on_device(rows, np.ones(1), ranks.device, root.variable_length)
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         root(data, lambda *_: models.require_plain_head(root.model, name))
     parallel.reshard(root)
@@ -101,6 +102,8 @@ def prepare(
 ) -> PreparedRun:
     """Builds the model and computes the size of the run; ``frozen``: see ``sized``."""
     ranks = context.ranks
+    if settings.bfloat16:
+        remark_emulation(ranks.device, context.callbacks.remark)
     # If only adapters are trained, the base may be in bfloat16.
     half_base = plan.lora is not None and settings.bfloat16 and ranks.count == 1
     dtype = torch.bfloat16 if half_base else torch.float32
@@ -217,7 +220,7 @@ def sized(
 
     Args:
         counts: numbers of parameters and of trained parameters.
-        frozen: bytes per parameter of a copy of the original; 0 without one.
+        frozen: bytes of the weights of a copy of the original; 0 without one.
     """
     steps = max(-(-stream.end // stream.rows) for stream in streams)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.lm.model_name import ModelName
-from synthtools.lm.pretrained import load_tokenizer
+from synthtools.lm.pretrained import load_configuration, load_tokenizer
 from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.training import models
 from synthtools.training.corpus import Corpus
@@ -172,9 +172,12 @@ def _copied(plan: Plan, goal: UnlearnGoal) -> ModelName | None:
 
 
 def frozen_bytes(plan: Plan, goal: UnlearnGoal, settings: Settings) -> int:
-    """Bytes per parameter of the original's copy; 0 without one."""
+    """Bytes of the weights of the original's copy; 0 without one."""
     name = _copied(plan, goal)
-    return 0 if name is None else models.frozen_dtype(name, settings.bfloat16).itemsize
+    if name is None:
+        return 0
+    parameters = models.on_meta(load_configuration(name)).num_parameters()
+    return int(parameters) * models.frozen_dtype(name, settings.bfloat16).itemsize
 
 
 def _original(goal: UnlearnGoal, run: PreparedRun) -> FrozenModel:

@@ -19,10 +19,9 @@ import numpy as np
 import torch
 
 from synthtools import environment
-from synthtools.errors import parameter
 from synthtools.lm.devices import (
     device_list,
-    emulates_bfloat16,
+    remark_emulation,
     single_threaded,
     torch_dtype,
 )
@@ -59,10 +58,8 @@ def torch_engine(
     """
     devices = device_list(settings.devices)
     dtype = getattr(torch, torch_dtype(settings.dtype, devices[0] != "cpu"))
-    if dtype == torch.bfloat16 and devices[0] == "cpu" and emulates_bfloat16():
-        remark(
-            f"this CPU has no bfloat16 instructions: {parameter('dtype', 'float32')} is several times as fast"
-        )
+    if dtype == torch.bfloat16:
+        remark_emulation(devices[0], remark)
     models = [load(settings.model, dtype, device) for device in devices]
     if settings.bits is not None:
         models = [round_weights(model, settings.bits) for model in models]
