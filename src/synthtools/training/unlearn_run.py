@@ -176,8 +176,8 @@ def frozen_bytes(plan: Plan, goal: UnlearnGoal, settings: Settings) -> int:
     name = _copied(plan, goal)
     if name is None:
         return 0
-    parameters = models.on_meta(load_configuration(name)).num_parameters()
-    return int(parameters) * models.frozen_dtype(name, settings.bfloat16).itemsize
+    parameters: int = models.on_meta(load_configuration(name)).num_parameters()
+    return parameters * models.frozen_dtype(name, settings.bfloat16).itemsize
 
 
 def _original(goal: UnlearnGoal, run: PreparedRun) -> FrozenModel:
