@@ -177,7 +177,8 @@ def frozen_bytes(plan: Plan, goal: UnlearnGoal, settings: Settings) -> int:
     if name is None:
         return 0
     parameters: int = models.on_meta(load_configuration(name)).num_parameters()
-    return parameters * models.frozen_dtype(name, settings.bfloat16).itemsize
+    each: int = models.frozen_dtype(name, settings.bfloat16).itemsize
+    return parameters * each
 
 
 def _original(goal: UnlearnGoal, run: PreparedRun) -> FrozenModel:
