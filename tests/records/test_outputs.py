@@ -256,6 +256,15 @@ def test_a_reader_that_leaves_before_the_first_record_ends_the_tool(tool, tmp_pa
     process.stderr.close()
 
 
+def test_a_reader_that_leaves_ends_a_background_job(tmp_path):
+    """Scripts start background jobs with SIGINT ignored."""
+    line = ["bash", "-c", 'trap "" INT; exec "$@"', "bash", *COLD, "cat", "-"]
+    process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdout.close()
+    assert process.wait(timeout=120) == 0
+    process.stdin.close()
+
+
 def test_a_reader_that_leaves_ends_no_run_that_writes_elsewhere_or_has_written(tmp_path):
     out, report = tmp_path / "out.jsonl", tmp_path / "report.json"
     for words in (("-o", out), ("--report", report)):

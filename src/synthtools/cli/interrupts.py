@@ -73,7 +73,8 @@ def _end_unread(sink: Sink) -> None:
         with _undecided:
             if sink.pipe is not None:
                 _unread = True
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                # Background jobs of scripts ignore SIGINT.
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
 def ended() -> None:
