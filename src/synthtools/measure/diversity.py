@@ -4,7 +4,6 @@ law)."""
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -211,6 +210,7 @@ STEP = 1000
 _FEWEST_POINTS = 4
 FEWEST_WORDS = _FEWEST_POINTS * STEP
 _SHOWN = 200
+_MOST_STEPS, _LAST_STEP = 100, 1e-13
 
 
 def heaps(words: np.ndarray, distinct: np.ndarray) -> dict[str, Any]:
@@ -232,30 +232,52 @@ def heaps(words: np.ndarray, distinct: np.ndarray) -> dict[str, Any]:
         return {**dict.fromkeys(names), "points": len(words), "curve": None, "reason": reason}
     shown = np.unique(np.linspace(0, len(words) - 1, _SHOWN).astype(np.int64))
     curve = {"words": words[shown].tolist(), "distinct": distinct[shown].tolist()}
-    from scipy.optimize import OptimizeWarning, curve_fit
-
     n, v = words.astype(np.float64), distinct.astype(np.float64)
-    # The start: a line through the logarithms.
-    slope, height = np.polyfit(np.log(n), np.log(v), 1)
     unfitted: dict[str, Any] = {**dict.fromkeys(names), "points": len(words), "curve": curve}
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", OptimizeWarning)
-        try:
-            (k, beta), covariance = curve_fit(law, n, v, p0=(np.exp(height), slope))
-        except (RuntimeError, OptimizeWarning):
-            return {**unfitted, "reason": "least squares found no minimum"}
-    reach = quantile(len(n) - 2) * np.sqrt(np.diag(covariance))
+    fit = _least_squares(n, v)
+    if fit is None:
+        return {**unfitted, "reason": "least squares found no minimum"}
+    k, beta, *errors = fit
+    reach = [quantile(len(n) - 2) * error for error in errors]
     spread = float(((v - v.mean()) ** 2).sum())
-    rest = float(((v - law(n, k, beta)) ** 2).sum())
+    rest = float(((v - k * n**beta) ** 2).sum())
     return {
         **unfitted,
-        "k": float(k),
-        "k_interval": [float(k - reach[0]), float(k + reach[0])],
-        "beta": float(beta),
-        "beta_interval": [float(beta - reach[1]), float(beta + reach[1])],
+        "k": k,
+        "k_interval": [k - reach[0], k + reach[0]],
+        "beta": beta,
+        "beta_interval": [beta - reach[1], beta + reach[1]],
         "r_squared": 1 - rest / spread if spread else None,
         "reason": None,
     }
+
+
+def _least_squares(n: np.ndarray, v: np.ndarray) -> tuple[float, float, float, float] | None:
+    """K, β and their standard errors; None if the steps do not converge.
+
+    K follows from β, which alone is sought, by Gauss–Newton steps with K eliminated (Kaufman 1975).
+    """
+    logarithms = np.log(n)
+    x = logarithms - logarithms.mean()
+    y = np.log(v)
+    beta = np.sum(x * (y - y.mean())) / np.sum(x * x)  # a line through the logarithms
+    for _ in range(_MOST_STEPS):
+        power = np.exp(beta * x)
+        square = np.sum(power**2)
+        height, middle = np.sum(v * power) / square, np.sum(x * power**2) / square
+        across = (x - middle) * power
+        off, bend = v - height * power, height * np.sum(across**2)
+        step = np.sum(off * across) / bend
+        beta += step
+        if abs(step) <= _LAST_STEP:
+            break
+    else:
+        return None
+    variance = np.sum(off**2) / (len(n) - 2)
+    of_beta = variance / (height * bend)
+    of_log_k = variance / (height**2 * square) + (middle + logarithms.mean()) ** 2 * of_beta
+    k = height * np.exp(-beta * logarithms.mean())
+    return float(k), float(beta), float(k * np.sqrt(of_log_k)), float(np.sqrt(of_beta))
 
 
 def matched(
@@ -270,8 +292,3 @@ def matched(
         return (words[:0], distinct[:0]), f"{total:,} words, fewer than the {most:,} to be matched"
     kept = words <= most
     return (words[kept], distinct[kept]), None
-
-
-def law(n: np.ndarray, k: float, beta: float) -> np.ndarray:
-    """K·n^β."""
-    return k * n**beta

@@ -12,6 +12,9 @@ does.
     . or , after what is not a digit       stands alone
     . or , before what is not a digit      stands alone
     - after a digit                        stands alone
+
+Here all four are applied in one pass. Of several points or commas in a row, the second rule takes each one that the
+one before was not taken with; so for a point only this, the character before it and the one behind it matter.
 """
 
 from __future__ import annotations
@@ -66,19 +69,20 @@ def _token_hashes(data, begins, ends, classes):
     for line in range(begins.size):
         longest = max(longest, ends[line] - begins[line])
         total += ends[line] - begins[line]
-    size = 3 * (longest + 2)
-    one, other = np.empty(3 * size, np.uint8), np.empty(3 * size, np.uint8)
+    cleaned = np.empty(longest, np.uint8)
     hashes = np.empty(total, np.uint64)
     starts = np.empty(begins.size + 1, np.int64)
     count = 0
     for line in range(begins.size):
         starts[line] = count
-        used = _cleaned(data, begins[line], ends[line], other)
-        used = _marks(other, 0, used, one)
-        left = _pairs(one, used, other, True)
-        used = _pairs(other, left, one, False)
-        left = _dashes(one, used, other)
-        count = _split(other, left, classes, hashes, count)
+        some = False
+        for at in range(begins[line], ends[line]):
+            some |= (data[at] == _AMPERSAND) | (data[at] == _LESS)
+        if some:
+            used = _cleaned(data, begins[line], ends[line], cleaned)
+            count = _tokens(cleaned, 0, used, classes, hashes, count)
+        else:
+            count = _tokens(data, begins[line], ends[line], classes, hashes, count)
     starts[begins.size] = count
     return hashes[:count].copy(), starts
 
@@ -86,97 +90,56 @@ def _token_hashes(data, begins, ends, classes):
 @compiled
 def _cleaned(data, begin, end, out):
     """Copies a sentence as it is before the rules: a mark of the evaluation taken out, entities read."""
-    some = False
-    for at in range(begin, end):
-        out[at - begin] = data[at]
-        some |= data[at] == _AMPERSAND or data[at] == _LESS
+    out[: end - begin] = data[begin:end]
     used = end - begin
-    if some:
-        for row in range(_LENGTHS.size):
-            at, to, length = 0, 0, _LENGTHS[row]
-            while at < used:
-                same = at + length <= used
-                for index in range(length):
-                    same = same and out[at + index] == _REPLACED[row, index]
-                out[to] = _SIGNS[row] if same else out[at]
-                to += not same or _SIGNS[row] > 0
-                at += length if same else 1
-            used = to
+    for row in range(_LENGTHS.size):
+        at, to, length = 0, 0, _LENGTHS[row]
+        while at < used:
+            same = at + length <= used
+            for index in range(length):
+                same = same and out[at + index] == _REPLACED[row, index]
+            out[to] = _SIGNS[row] if same else out[at]
+            to += not same or _SIGNS[row] > 0
+            at += length if same else 1
+        used = to
     return used
 
 
 @compiled
-def _marks(data, start, end, out):
-    out[0] = _BLANK
-    to = 1
-    for at in range(start, end):
-        if _KINDS[data[at]] == _ALONE:
-            out[to], out[to + 1], out[to + 2] = _BLANK, data[at], _BLANK
-            to += 3
-        else:
-            out[to] = data[at]
-            to += 1
-    out[to] = _BLANK
-    return to + 1
+def _mixed(value, byte):
+    value = (value ^ _U(byte)) * GOLDEN
+    return value ^ (value >> _U(29))
 
 
 @compiled
-def _pairs(text, size, out, behind):
-    """A point or comma behind, or before, what is not a digit."""
-    at = 0
-    to = 0
-    while at < size:
-        out[to] = text[at]
-        if at + 1 < size:
-            first, second = _KINDS[text[at]], _KINDS[text[at + 1]]
-            if behind and first != _DIGIT and second == _POINT:
-                out[to + 1], out[to + 2], out[to + 3] = _BLANK, text[at + 1], _BLANK
-                to += 4
-                at += 2
-                continue
-            if not behind and first == _POINT and second != _DIGIT:
-                out[to], out[to + 1] = _BLANK, text[at]
-                out[to + 2], out[to + 3] = _BLANK, text[at + 1]
-                to += 4
-                at += 2
-                continue
-        to += 1
-        at += 1
-    return to
-
-
-@compiled
-def _dashes(text, size, out):
-    to = 0
-    for at in range(size):
-        if text[at] == _DASH and at > 0 and _KINDS[text[at - 1]] == _DIGIT:
-            out[to], out[to + 1], out[to + 2] = _BLANK, _DASH, _BLANK
-            to += 3
-        else:
-            out[to] = text[at]
-            to += 1
-    return to
-
-
-@compiled
-def _split(text, size, classes, hashes, count):
-    """Tokens between white space, hashed byte by byte."""
-    at = 0
-    length = 0
-    value = _U(0)
-    while at < size:
-        code, width = np.int64(text[at]), 1
+def _tokens(data, begin, end, classes, hashes, count):
+    """Tokens of a cleaned sentence, hashed byte by byte."""
+    at, length, value = begin, 0, _U(0)  # length, value: of the open token
+    digit, taken = False, False  # the character before: a digit; a point that the second rule took
+    while at <= end:
+        code, width = np.int64(data[at]) if at < end else np.int64(_BLANK), 1
         if code >= 0x80:
-            code, width = decode(text, at)
-        if classes[code] & SPACE:
-            if length:
-                hashes[count] = finalise(value + _U(length) * GOLDEN)
-                count += 1
-                value, length = _U(0), 0
-        else:
+            code, width = decode(data, at)
+        kind = _KINDS[code] if code < 0x80 else 0
+        space = (classes[code] & SPACE) != 0
+        alone = kind == _ALONE
+        was, digit = digit, kind == _DIGIT
+        took, taken = taken, False
+        if kind == _POINT:
+            taken = not was and not took
+            alone = taken or at + 1 == end or _KINDS[data[at + 1]] != _DIGIT
+        elif code == _DASH:
+            alone = was
+        if length and (space or alone):
+            hashes[count] = finalise(value + _U(length) * GOLDEN)
+            count += 1
+            value, length = _U(0), 0
+        if alone and not space:
+            hashes[count] = finalise(_mixed(_U(0), code) + GOLDEN)
+            count += 1
+        elif not space:
             for index in range(at, at + width):
-                value = (value ^ _U(text[index])) * GOLDEN
-                value ^= value >> _U(29)
+                value = _mixed(value, data[index])
             length += width
         at += width
     return count
