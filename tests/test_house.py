@@ -161,7 +161,9 @@ def test_a_jsonl_pipe_needs_no_arrow(tmp_path):
 
 def test_stats_imports_no_whole_scipy(tmp_path):
     records = tmp_path / "a.jsonl"
-    records.write_text("".join(f'{{"text": "{"a b " * (i + 200)}", "g": {i % 2}}}\n' for i in range(20)))
+    records.write_text(
+        "".join(f'{{"text": "{"a b " * (i + 200)}", "g": {i % 2}}}\n' for i in range(20))
+    )
     loaded = modules_after("stats", str(records), "--by", "g", "--json")
     assert "scipy.special" in loaded
     assert not loaded & {"scipy.optimize", "scipy.stats", "pandas", "torch"}

@@ -139,8 +139,9 @@ def test_the_density_of_token_ids_is_that_of_scipy():
 def test_compression_openings_and_summaries():
     texts = ["As a model I cannot say that. As an expert I cannot say it."] * 3 + ["Other words."]
     packed = zstandard.ZstdCompressor(level=3, write_content_size=False)
-    data = "\n".join(texts).encode()
-    assert compression(texts)["ratio"] == len(data) / len(packed.compress(data))
+    texts_in_bytes = [text.encode() for text in texts]
+    data = b"\n".join(texts_in_bytes)
+    assert compression(texts_in_bytes)["ratio"] == len(data) / len(packed.compress(data))
     assert compression([])["ratio"] is None
     found = openings_of(texts)
     assert found["openings"] == [["as a model i", 0.75]] and found["distinct_share"] == 0.5

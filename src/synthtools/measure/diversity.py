@@ -14,14 +14,14 @@ from synthtools.measure.repetitions import quantile
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.lexical_richness import BREAK, HDD, MTLD, figures_of, ngram_counts
 from synthtools.text.self_bleu import self_bleu, token_hashes
-from synthtools.text.sentences import SentenceBounds, beginnings, distinct
+from synthtools.text.sentences import SentenceBounds, beginnings, distinct, framed
 from synthtools.text.tokeniser import GOLDEN
 
 ORDERS = (1, 2, 3)
 _LEVEL = 3
 _LIST = 10
 _OPENING = 4
-_TEMPLATE = 6
+_TEMPLATE, _FIXED = 6, 3  # tokens; the fewest that are not replaced
 _FRAME_WORDS = 100
 _OPEN = "*"
 # Characters of a text, and of a sentence, that are looked at.
@@ -33,8 +33,12 @@ def entropy(counts: np.ndarray) -> float | None:
     total = counts.sum()
     if not total:
         return None
-    shares = counts[counts > 0] / total
-    return max(0.0, -float((shares * np.log(shares)).sum()))
+    counts = counts[counts > 0]
+    # Where most counts are small, each logarithm is computed once.
+    several = np.arange(1, counts.max() + 1) if counts.max() < len(counts) else counts
+    shares = several / total
+    terms = shares * np.log(shares)
+    return max(0.0, -float((terms if several is counts else terms[counts - 1]).sum()))
 
 
 def sequence_figures(sequence: np.ndarray) -> dict[str, Any]:
@@ -70,9 +74,9 @@ def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def compression(texts: Sequence[str]) -> dict[str, Any]:
+def compression(texts: Sequence[bytes]) -> dict[str, Any]:
     """Size of the texts, joined by newlines, and its ratio to the size after zstd."""
-    data = "\n".join(texts).encode("utf-8")
+    data = b"\n".join(texts)
     if not data:
         return {"bytes": 0, "ratio": None, "reason": "no text"}
     packed = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=False).compress(data)
@@ -94,12 +98,13 @@ def lexical_diversity(
     tokens, starts = token_hashes(texts, sentences)
     together = int(sentences.offsets[: pooled + 1][-1])
     pool = self_bleu(tokens, starts[: together + 1], np.array([0, together]))
-    each = np.split(self_bleu(tokens, starts, sentences.offsets), sentences.offsets[1:-1])
-    # BLEU of equal sentences is above 100 by rounding.
-    per_text = np.array(
-        [max(0.0, 100 - np.add.reduce(s) / len(s)) if len(s) > 1 else math.nan for s in each],
-        np.float64,
-    )[: len(texts)]
+    scores, sizes = self_bleu(tokens, starts, sentences.offsets), np.diff(sentences.offsets)
+    per_text = np.full(len(texts), np.nan)
+    for size in np.unique(sizes[sizes > 1]).tolist():
+        alike = np.flatnonzero(sizes == size)
+        rows = scores[sentences.offsets[alike][:, None] + np.arange(size)]
+        # BLEU of equal sentences is above 100 by rounding.
+        per_text[alike] = np.maximum(0.0, 100 - rows.sum(axis=1) / size)
     known = per_text[np.isfinite(per_text)]
     return {
         "within": float(known.mean()) if len(known) else None,
@@ -156,19 +161,10 @@ def _templates(texts: TextBuffer, sentences: SentenceBounds) -> list[list[Any]]:
     codes = np.zeros(len(times), np.int64)
     for code, (number, name, _) in enumerate(frame, 1):
         codes[number] = code if name != _OPEN else 0
-    whole = np.flatnonzero(found.counts == _TEMPLATE)
-    kept = codes[numbers[whole]]
-    opened = (kept == 0).sum(axis=1)
-    some = (opened >= 1) & (opened <= _TEMPLATE - 3)
-    text_of = np.repeat(np.arange(len(texts)), np.diff(sentences.offsets))[whole[some]]
-    keys = kept[some] @ len(words) ** np.arange(_TEMPLATE)
-    templates, of_sentence = np.unique(keys, return_inverse=True)
-    once = np.unique(of_sentence * len(texts) + text_of)
-    counts = np.bincount(once // max(1, len(texts)), minlength=len(templates))
+    templates, counts = framed(codes, numbers, found.counts, sentences.offsets, _FIXED)
 
     def template(number: int) -> str:
-        rest = int(templates[number]) // len(words) ** np.arange(_TEMPLATE)
-        return " ".join(words[code] for code in rest % len(words))
+        return " ".join(words[code] for code in templates[number].tolist())
 
     return _repeated(counts, template, len(texts))
 

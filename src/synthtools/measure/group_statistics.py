@@ -87,6 +87,10 @@ class TextGroup:
     words: int = 0
     keywords: KeywordCounts | None = None
 
+    def strings(self) -> list[str]:
+        """The texts of the sample."""
+        return [text.decode() for text in self.texts.result()]
+
 
 class GroupStatistics:
     """Collects statistics of texts by group.
@@ -188,7 +192,7 @@ class GroupStatistics:
             group.sequences.append(sequence)
             group.words += words
         if self._measures.texts_kept:
-            group.texts.add(draws[members], lambda index: texts[members[index]])
+            group.texts.add(draws[members], lambda index: texts.encoded(members[index]))
         if vectors is not None:
             group.vectors.add(draws[members], lambda index: vectors[members[index]].copy())
 
@@ -238,9 +242,7 @@ class GroupStatistics:
         whole = {"groups": reports, "matched_words": match, "in_full": self.in_full}
         if "keywords" not in self._measures.names:
             return whole
-        sides = [
-            (one.name, one.keywords or KeywordCounts(), one.texts.result()) for one in self.groups
-        ]
+        sides = [(one.name, one.keywords or KeywordCounts(), one.strings()) for one in self.groups]
         return {**whole, "keywords": [compared_keywords(sides[0], one) for one in sides[1:]]}
 
     def _rates(self, place: int) -> dict[str, Any]:
@@ -308,7 +310,7 @@ class GroupStatistics:
         if "compression" in measures.names:
             report["compression"] = diversity.compression(texts)
         if measures.names & {"self-bleu", "openings"}:
-            buffer = TextBuffer.of(texts)
+            buffer = TextBuffer.joined(texts)
             sentences = sentence_bounds(buffer)
         if "self-bleu" in measures.names:
             report["lexical_diversity"], self._lexical[place] = diversity.lexical_diversity(

@@ -29,7 +29,11 @@ class TextBuffer:
     @classmethod
     def of(cls, texts: Sequence[str]) -> TextBuffer:
         """Raises UnicodeEncodeError if a text has a lone surrogate."""
-        pieces = [text.encode("utf-8") for text in texts]
+        return cls.joined([text.encode("utf-8") for text in texts])
+
+    @classmethod
+    def joined(cls, pieces: Sequence[bytes]) -> TextBuffer:
+        """``pieces``: texts in UTF-8."""
         offsets = np.zeros(len(pieces) + 1, np.int64)
         np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
         return cls(np.frombuffer(b"".join(pieces), np.uint8), offsets)
@@ -44,7 +48,10 @@ class TextBuffer:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: int) -> str:
-        return self.data[self.offsets[index] : self.offsets[index + 1]].tobytes().decode("utf-8")
+        return self.encoded(index).decode("utf-8")
+
+    def encoded(self, index: int) -> bytes:
+        return self.data[self.offsets[index] : self.offsets[index + 1]].tobytes()
 
     def __iter__(self) -> Iterator[str]:
         return (self[index] for index in range(len(self)))

@@ -8,6 +8,8 @@ import sys
 import textwrap
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 # A list without objects or lists in it stands on one line, of words where it is no longer than this.
 _LINE = 100
+_NESTED = frozenset((dict, list, tuple))
 _quoted = json.encoder.encode_basestring
 
 # Far deeper than any report [ours].
@@ -90,10 +93,17 @@ def _member(value: Any) -> str:
     return "[\n" + ",\n".join(entries) + "\n  ]"
 
 
+@cache
+def _flat(line: str) -> json.JSONEncoder:
+    """Writes an object without others in it, each member on a line."""
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=("," + line, ": "))
+
+
 def _text(value: Any, line: str = "\n") -> str:
     """A value as indented JSON; ``line``: how its further lines begin.
 
-    Twice as fast as json.dumps, which indents token by token.
+    Several times as fast as json.dumps, which indents token by token: what holds no object or list goes to its
+    compiled encoder.
     """
     if isinstance(value, str):
         return _quoted(value)
@@ -101,17 +111,23 @@ def _text(value: Any, line: str = "\n") -> str:
         return float.__repr__(value) if math.isfinite(value) else "null"
     inner = line + "  "
     if isinstance(value, dict) and value:
+        if _NESTED.isdisjoint(map(type, value.values())):
+            with suppress(ValueError):  # what is not finite
+                return "{" + inner + _flat(inner).encode(value)[1:-1] + line + "}"
         members = [
             f"{_quoted(name if isinstance(name, str) else json.dumps(name))}: {_text(member, inner)}"
             for name, member in value.items()
         ]
         return "{" + inner + ("," + inner).join(members) + line + "}"
     if isinstance(value, (list, tuple)) and value:
-        items = [_text(item, inner) for item in value]
-        if not any(isinstance(item, (dict, list, tuple)) for item in value):
-            short = "[" + ", ".join(items) + "]"
+        if _NESTED.isdisjoint(map(type, value)):
+            try:
+                short = _flat(" ").encode(value)
+            except ValueError:
+                short = "[" + ", ".join(map(_text, value)) + "]"
             if '"' not in short or len(short) <= _LINE:
                 return short
+        items = [_text(item, inner) for item in value]
         return "[" + inner + ("," + inner).join(items) + line + "]"
     return json.dumps(value)
 

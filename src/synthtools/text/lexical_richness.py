@@ -69,9 +69,9 @@ def _figures(hashes, starts, figures):
     while size < 2 * longest:
         size *= 2
     mask = _U(size - 1)
-    slots, stamps = np.empty(size, np.uint64), np.full(size, -1, np.int64)
-    places = np.empty(size, np.int64)
-    ids, counts = np.empty(longest, np.int64), np.empty(longest, np.int64)
+    # A word, and its document before its number there.
+    slots = np.full((size, 2), -1, np.int64)
+    ids, counts = np.empty(longest, np.int32), np.empty(longest, np.int64)
     seen = np.zeros(longest, np.int64)
     mark = 0
     for document in range(starts.size - 1):
@@ -83,14 +83,15 @@ def _figures(hashes, starts, figures):
         for at in range(words):
             value = hashes[begin + at]
             slot = (value ^ (value >> _U(32))) & mask
-            while stamps[slot] == document and slots[slot] != value:
+            while slots[slot, 1] >> 32 == document and slots[slot, 0] != np.int64(value):
                 slot = (slot + _U(1)) & mask
-            if stamps[slot] != document:
-                stamps[slot], slots[slot], places[slot] = document, value, types
+            if slots[slot, 1] >> 32 != document:
+                slots[slot, 0], slots[slot, 1] = value, document << 32 | types
                 counts[types] = 0
                 types += 1
-            ids[at] = places[slot]
-            counts[ids[at]] += 1
+            word = slots[slot, 1] & 0xFFFFFFFF
+            ids[at] = word
+            counts[word] += 1
         forward, mark = _mtld(ids, words, types, 1, seen, mark)
         backward, mark = _mtld(ids, words, types, -1, seen, mark)
         figures[document, TYPES] = types
@@ -164,11 +165,9 @@ def ngram_counts(words: np.ndarray, n: int) -> np.ndarray:
 
     Memory: 16 bytes a word.
     """
-    keys = np.sort(_ngrams(words, n))
-    if not len(keys):
-        return np.zeros(0, np.int64)
-    edges = np.flatnonzero(keys[1:] != keys[:-1]) + 1
-    return np.diff(np.concatenate([[0], edges, [len(keys)]]))
+    keys = _ngrams(words, n)
+    keys.sort()
+    return _runs(keys)
 
 
 @compiled
@@ -182,6 +181,19 @@ def _ngrams(words, n):
             keys[count] = hash_of_ngram(words, at + 1 - n, n)
             count += 1
     return keys[:count]
+
+
+@compiled
+def _runs(keys):
+    """The lengths of runs of equal keys."""
+    lengths = np.empty(keys.size, np.int64)
+    count = 0
+    for at in range(keys.size):
+        if at == 0 or keys[at] != keys[at - 1]:
+            lengths[count] = 0
+            count += 1
+        lengths[count - 1] += 1
+    return lengths[:count].copy()
 
 
 @compiled

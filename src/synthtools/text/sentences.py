@@ -228,3 +228,49 @@ def _distinct(hashes, counts):
             numbers[piece, token] = slots[slot]
             times[slots[slot]] += 1
     return numbers, times[:held].copy(), places[:held].copy()
+
+
+@compiled
+def framed(codes, numbers, counts, offsets, fewest):
+    """The distinct rows of codes in which some tokens are open, and the number of texts with each.
+
+    Args:
+        codes: int64 [distinct], of each distinct token; 0 is open. numbers: as from ``distinct``.
+        counts: the tokens of each sentence; only those with all that ``numbers`` holds count.
+        offsets: int64 [texts + 1], the first sentence of each text.
+        fewest: tokens of a row that are not open.
+
+    Returns:
+        (rows, times): int64 [rows, most], int64 [rows].
+    """
+    pieces, most = numbers.shape
+    size = 16
+    while size < 2 * pieces:
+        size *= 2
+    mask = _U(size - 1)
+    slots = np.full(size, -1, np.int64)
+    rows = np.empty((pieces, most), np.int64)
+    times, last = np.zeros(pieces, np.int64), np.full(pieces, -1, np.int64)
+    held = 0
+    for text in range(offsets.size - 1):
+        for piece in range(offsets[text], offsets[text + 1]):
+            if counts[piece] < most:
+                continue
+            fixed, value = 0, _U(0)
+            for token in range(most):
+                code = codes[numbers[piece, token]]
+                rows[held, token] = code
+                fixed += code > 0
+                value = finalise(value * GOLDEN + _U(code))
+            if fixed == most or fixed < fewest:
+                continue
+            slot = value & mask
+            while slots[slot] >= 0 and (rows[slots[slot]] != rows[held]).any():
+                slot = (slot + _U(1)) & mask
+            if slots[slot] < 0:
+                slots[slot] = held
+                held += 1
+            row = slots[slot]
+            times[row] += last[row] != text
+            last[row] = text
+    return rows[:held].copy(), times[:held].copy()

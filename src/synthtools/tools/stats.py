@@ -329,7 +329,7 @@ def _semantic_diversity(
     with open_embedding_model(settings, remark=terminal.remark) as model:
         run.model = model.description
         figures = (
-            vectors_of(g.texts.result()[: options.vectors], g.origins.result(), model, run.rejects)
+            vectors_of(g.strings()[: options.vectors], g.origins.result(), model, run.rejects)
             for g in statistics.groups
         )
         return [semantic_diversity(vectors) | {"skipped": n} for vectors, n in figures]
