@@ -26,7 +26,7 @@ def tiny_model(llama):
 
 @pytest.mark.parametrize("name", QUICK)
 def test_a_fault_is_one_line_and_loses_nothing(name, tmp_path):
-    seen = cases.play(ALL[name], tmp_path / "here", cases.Options(kills=8))
+    seen = cases.play(ALL[name], tmp_path / "here", cases.Options(kills=4))
     if seen.skipped:
         pytest.skip(seen.skipped)
     assert not seen.lost, seen.lost

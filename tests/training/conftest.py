@@ -23,11 +23,25 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def synth():
-    """Starts ``synth train``, or another tool; on several ranks with torchrun."""
+    """Starts ``synth train``, or another tool.
+
+    On several ranks with torchrun if ``cold``; else each rank is a warm start with what torchrun sets, which
+    saves the seconds in which torchrun itself imports torch. The first rank's process is given.
+    """
 
     def start(*arguments, tool="train", torchrun=0, launcher=(), cold=False, **more):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **more}
         words = [*(running.COLD if cold else running.command()), tool, *map(str, arguments)]
+        if torchrun and not cold:
+            meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20000 + os.getpid() % 20000)}
+            ranks = [
+                {**os.environ, **meeting, "WORLD_SIZE": str(torchrun), "RANK": str(rank)}
+                for rank in range(torchrun)
+            ]
+            for environment in ranks[1:]:
+                quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+                subprocess.Popen(words, **{**more, **quiet}, env=environment)
+            return subprocess.Popen(words, **pipes, env=ranks[0])
         if torchrun:
             ranks = ["--nproc-per-node", str(torchrun), "--no-python"]
             where = launcher or ["--master-port", str(20000 + os.getpid() % 20000)]
