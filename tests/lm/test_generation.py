@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from synthtools.lm.open_models import open_generator
 from synthtools.lm.torch.decoding_attention import ATTENTION, attend, attending, parts_of, rows_left
 from synthtools.lm.torch.token_sampler import choose
 from synthtools.lm.torch.torch_decoder import answering_width
+from synthtools.lm.torch.torch_engine import padded_length
 
 GREEDY = SamplingSettings(temperature=0, max_new_tokens=24)
 
@@ -138,6 +140,36 @@ def test_a_prompt_is_answered_beside_padding_always() -> None:
     widths = [answering_width(n, 2048) for n in (1, 127, 128, 191, 192, 255, 256, 383, 384, 2047)]
     assert widths == [128, 128, 192, 192, 256, 256, 384, 384, 512, 2048]
     assert answering_width(140, 150) == 150 and answering_width(149, 150) == 150
+
+
+def test_prompts_of_all_lengths_share_batches_where_padding_is_not_read(
+    make_model: Callable[..., Path],
+) -> None:
+    sizes = {"hidden_size": 64, "vocab_size": 600}
+    lengths = [20] * 70 + [100] * 70 + [300]
+    rows: Any = [
+        SimpleNamespace(ids=range(n), width=padded_length(n + 1, 512), room=24) for n in lengths
+    ]
+    found = {}
+    for kind in ("llama", "bloom"):
+        with opened(make_model(kind, num_hidden_layers=1, num_attention_heads=2, **sizes)) as one:
+            for workers in (1, 2, 8):
+                batches = one._engine.replica.batches(rows, 512, workers)  # type: ignore[attr-defined]
+                found[kind, workers] = [(width, len(batch)) for width, batch in batches]
+    assert found["llama", 1] == found["llama", 2] == found["llama", 8] == [(320, 71), (32, 70)]
+    assert found["bloom", 1] == found["bloom", 8] == [(384, 1), (128, 70), (128, 70)]
+
+
+def test_a_row_is_the_same_in_a_batch_with_longer_prompts(
+    llama: Path, documents: list[str]
+) -> None:
+    texts = [documents[0][:size] for size in (10, 70, 140, 210, 280)]
+    sampling = SamplingSettings(temperature=1.0, max_new_tokens=12)
+    with opened(llama, sampling) as generator:
+        together = list(generator.generate(asked(texts)))
+        alone = [next(generator.generate([prompt])) for prompt in asked(texts)]
+    assert together == alone
+    assert (together[-1].prompt_tokens or 0) > 100
 
 
 def test_answers_are_told_as_they_come(llama: Path) -> None:

@@ -4,14 +4,16 @@ Prompts are padded on the left to lengths that depend only on the prompt: in fin
 coarse ones for decoding with a key–value cache, so that nearly all prompts are decoded together. All rows
 of a batch are at the same position, so that the length of every reduction depends only on the row; there is
 always padding, because attention without a mask uses another kernel. On a CPU, with enough rows per matrix
-product (see ``torch_replica``), an answer then has the same bytes in any batch. There attention reads the
-cache in fine steps, too, if the model uses transformers' interface for it. Finished rows leave the batch.
+product (see ``torch_replica``), an answer then has the same bytes in any batch. If the model uses
+transformers' interface for attention, there it reads the cache from the row's own padded length on, and
+prompts of any lengths are decoded together. Finished rows leave the batch.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -106,6 +108,10 @@ class GeneratorReplica(ScorerReplica):
             first = self.logits(self._step(padded[:, :8], mask[:, :8], cache))
             for at in range(8, 12):
                 last = self.logits(self._step(padded[:, at : at + 1], mask[:, : at + 1], cache))
+            for layer in cache.layers:
+                layer.keys[:, :, :2] = layer.values[:, :, :2] = torch.nan
+            beside = self._step(ids[:, -1:], pad(mask, (0, 1), value=1), cache, [(0, 1, 2)])
+            self._padding_is_read = not bool(beside.isfinite().all())
         except Exception as error:
             raise SynthError(
                 f"{name}: the torch backend cannot keep what this model needs of past tokens "
@@ -153,6 +159,29 @@ class GeneratorReplica(ScorerReplica):
         return int(
             max(1, min(_GPU_ROWS if self._on_gpu else _CPU_ROWS, room // (a_token * tokens)))
         )
+
+    def batches(
+        self, rows: list[PartialAnswer], context: int, workers: int
+    ) -> Iterator[tuple[int, list[PartialAnswer]]]:
+        """Padded length and prompts of each batch, the longest first.
+
+        Batches of one padded length are of nearly equal size: few rows cost as much as many
+        (see ``torch_replica``).
+        """
+        groups: dict[int, list[PartialAnswer]] = defaultdict(list)
+        for row in sorted(rows, key=attrgetter("width"), reverse=True):
+            groups[answering_width(len(row.ids), context) if self._padding_is_read else 0].append(
+                row
+            )
+        for width, members in groups.items():
+            longest = max(row.room for row in members)
+            while members:
+                padded = width or members[0].width
+                least = -(-len(members) // self.rows(padded, longest))
+                pieces = max(least, min(workers, len(members) // at_least(0, 1)))
+                size = -(-len(members) // pieces)
+                yield padded, members[:size]
+                members = members[size:]
 
     def answer(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from functools import partial
@@ -13,7 +13,7 @@ from synthtools.lm.generation import Answer, Finished, Generator, Prompt, Sampli
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.prompt_tokenizer import PromptTokenizer
 from synthtools.lm.torch.partial_answer import PartialAnswer
-from synthtools.lm.torch.torch_decoder import GeneratorReplica, answering_width
+from synthtools.lm.torch.torch_decoder import GeneratorReplica
 from synthtools.lm.torch.torch_engine import padded_length, torch_engine
 
 # Prompts sorted into batches together, per worker.
@@ -75,7 +75,6 @@ class TorchGenerator(Generator):
     ) -> tuple[list[PartialAnswer | Answer], list[Future[None]]]:
         """Sends prompts to the workers; their rows, and the futures to wait for."""
         rows: list[PartialAnswer | Answer] = []
-        groups: dict[int, list[PartialAnswer]] = defaultdict(list)
         for place, prompt in prompts:
             done = partial(finished, place) if finished else _ignore
             ready = self._prompting.ready(prompt)
@@ -83,26 +82,22 @@ class TorchGenerator(Generator):
                 rows.append(ready)
                 done(ready)
                 continue
-            length, context = len(ready.ids), self._prompting.context
-            width = padded_length(length + 1, context)
-            row = PartialAnswer(ready, width, prompt.seed(self._seed), done)
-            rows.append(row)
-            groups[answering_width(length, context)].append(row)
-        futures = []
-        for width, members in sorted(groups.items(), reverse=True):
-            longest = max(row.room for row in members)
-            count = self._engine.replica.rows(width, longest)
-            for start in range(0, len(members), count):
-                futures.append(
-                    self._engine.submit(
-                        GeneratorReplica.answer,
-                        members[start : start + count],
-                        width,
-                        self._prompting.sampling,
-                        self._surfaces,
-                        self._ends,
-                    )
-                )
+            width = padded_length(len(ready.ids) + 1, self._prompting.context)
+            rows.append(PartialAnswer(ready, width, prompt.seed(self._seed), done))
+        waiting = [row for row in rows if isinstance(row, PartialAnswer)]
+        futures = [
+            self._engine.submit(
+                GeneratorReplica.answer,
+                members,
+                width,
+                self._prompting.sampling,
+                self._surfaces,
+                self._ends,
+            )
+            for width, members in self._engine.replica.batches(
+                waiting, self._prompting.context, self._engine.workers
+            )
+        ]
         return rows, futures
 
     def close(self) -> None:
