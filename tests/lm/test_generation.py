@@ -19,7 +19,7 @@ from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.open_models import open_generator
 from synthtools.lm.torch.decoding_attention import ATTENTION, attend, attending, parts_of, rows_left
-from synthtools.lm.torch.token_sampler import choose
+from synthtools.lm.torch.token_sampler import _largest, choose
 from synthtools.lm.torch.torch_decoder import answering_width
 from synthtools.lm.torch.torch_engine import padded_length
 
@@ -303,6 +303,34 @@ def test_every_number_finds_its_token(
     # that is at the very edge of top-p may be in or out.
     off = np.abs(found - expected)
     assert (off < 2.5 / count).all() or np.sort(off)[-2] < 2.5 / count + expected.max() / count
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
+@pytest.mark.parametrize("top_p", [0.5, 0.9, 0.999])
+def test_rows_of_many_tokens_are_drawn_as_from_a_full_sort(
+    temperature: float, top_p: float
+) -> None:
+    rng = np.random.default_rng(0)
+    rows, size = 80, 5000
+    logits = rng.normal(size=(rows, size)).astype(np.float32)
+    uniforms = rng.random(rows)
+    found = choose(torch.from_numpy(logits), torch.from_numpy(uniforms), temperature, top_p, None)
+    off = 0
+    for row in range(rows):
+        p = plain_probabilities(logits[row].astype(np.float64), temperature, top_p, None)
+        order = np.argsort(-p, kind="stable")
+        reached = np.cumsum(p[order])
+        off += order[np.searchsorted(reached, uniforms[row], side="right")] != found[row]
+    assert off <= 1  # a number may be at the border of two tokens
+
+
+def test_the_largest_logits_come_in_the_order_of_a_full_sort() -> None:
+    logits = torch.randn((4, 3000), generator=torch.Generator().manual_seed(0)).round(decimals=1)
+    values, ids = torch.sort(logits, dim=1, descending=True, stable=True)
+    for count in (700, 2048, 3000):
+        some, tokens = _largest(logits, count)
+        assert torch.equal(some, values[:, :count])
+        assert torch.equal(tokens, ids[:, :count])
 
 
 def test_the_end_of_the_numbers_draws_no_impossible_token() -> None:

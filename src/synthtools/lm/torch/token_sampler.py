@@ -31,20 +31,56 @@ def choose(
     logits = logits / temperature
     if top_k is None and top_p == 1:
         return _drawn((logits - logits.amax(1, keepdim=True)).double().exp(), uniforms)
+    if top_k is None:
+        return _from_nucleus(
+            logits, torch.logsumexp(logits, 1, keepdim=True), uniforms, top_p, _FIRST
+        )
+    values, ids = torch.topk(logits, min(top_k, logits.shape[1]), dim=1)
+    shares = (values - torch.logsumexp(values, 1, keepdim=True)).double().exp()
+    return ids.gather(1, _drawn(_nucleus(shares, top_p), uniforms)[:, None])[:, 0]
+
+
+def _from_nucleus(
+    logits: Tensor, mass: Tensor, uniforms: Tensor, top_p: float, count: int
+) -> Tensor:
+    """A token of each row [rows], drawn from its most probable ones: ``count``, or as many as top-p needs.
+
+    Args:
+        mass: logarithm of the sum of exponentials [rows, 1].
+    """
     vocabulary = logits.shape[1]
-    width = min(vocabulary, top_k or _FIRST)
-    values, ids = torch.topk(logits, width, dim=1)
-    mass = torch.logsumexp(values if top_k else logits, 1, keepdim=True)
+    values, ids = _largest(logits, min(count, vocabulary))
     shares = (values - mass).double().exp()
     picked = ids.gather(1, _drawn(_nucleus(shares, top_p), uniforms)[:, None])[:, 0]
-    if top_k is None and width < vocabulary:
-        # Rows that need more tokens are sorted in full.
-        wide = (shares.sum(1) < top_p).nonzero()[:, 0]
+    if count >= vocabulary:
+        return picked
+    lacking = top_p - shares.sum(1)
+    # Sorting all takes twice as long as finding the 8 · 256 largest of 6,144, which suffice for most rows if each
+    # has a quarter of the last one's probability. Both give the same token.
+    more = min(8 * count, vocabulary)
+    hopeful = lacking < (more - count) * shares[:, -1] / 4
+    for width, rows in ((more, hopeful), (vocabulary, ~hopeful)):
+        wide = (rows & (lacking > 0)).nonzero()[:, 0]
         if len(wide):
-            values, ids = torch.sort(logits[wide], dim=1, descending=True, stable=True)
-            shares = _nucleus((values - mass[wide]).double().exp(), top_p)
-            picked[wide] = ids.gather(1, _drawn(shares, uniforms[wide])[:, None])[:, 0]
+            picked[wide] = _from_nucleus(logits[wide], mass[wide], uniforms[wide], top_p, width)
     return picked
+
+
+def _largest(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The largest logits, descending, and their tokens; above _FIRST equal ones in the order of the tokens."""
+    vocabulary = logits.shape[1]
+    if count <= _FIRST:
+        values, ids = torch.topk(logits, count, dim=1)
+    elif count == vocabulary:
+        values, ids = torch.sort(logits, dim=1, descending=True, stable=True)
+    else:
+        # Integers in the order of the logits (-0 as 0), then of the tokens.
+        bits = (logits + 0.0).view(torch.int32)
+        places = torch.arange(vocabulary - 1, -1, -1, device=logits.device)
+        keys = (bits ^ (bits >> 31 & 0x7FFFFFFF)).long() << 32 | places
+        ids = vocabulary - 1 - (torch.topk(keys, count, dim=1).values & 0xFFFFFFFF)
+        values = logits.gather(1, ids)
+    return values, ids
 
 
 def _nucleus(shares: Tensor, top_p: float) -> Tensor:
