@@ -169,6 +169,17 @@ def test_stats_imports_no_whole_scipy(tmp_path):
     assert not loaded & {"scipy.optimize", "scipy.stats", "pandas", "torch"}
 
 
+@pytest.mark.parametrize("tool", ["ppl", "edit", "embed"])
+def test_scores_of_a_plain_llama_need_no_transformers(tool, tmp_path):
+    records = tmp_path / "a.jsonl"
+    records.write_text('{"text": "The cat sat on the mat."}\n')
+    out = ["-o", str(tmp_path / "b.jsonl")]
+    loaded = modules_after(tool, str(records), "--model", "builtin", "--devices", "cpu", *out)
+    unused = {"transformers", "huggingface_hub", "scipy", "pandas", "sklearn", "sympy", "pyarrow"}
+    assert "torch" in loaded
+    assert not loaded & unused
+
+
 def named_in(folder: Path) -> set[str]:
     """What the docstring of a folder lists, a line each."""
     lines = (folder / "__init__.py").read_text().splitlines()

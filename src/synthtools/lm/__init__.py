@@ -6,6 +6,8 @@ Models and tokens:
 - ``model_settings``: the backend, the devices, and how texts become windows
 - ``open_models``: settings → a model on the chosen backend
 - ``pretrained``: a name → tokenizer, configuration, weights
+- ``plain_llama``: the configuration of a plain Llama, read without transformers
+- ``plain_tokenizer``: a tokenizer's files, read without transformers
 - ``model_files``: checks of a model's files: shapes that do not fit, files that would run code
 - ``load_errors``: loading errors of transformers as one line
 - ``gguf``: GGUF files as models

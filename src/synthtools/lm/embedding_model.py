@@ -25,11 +25,13 @@ from synthtools.lm.pretrained import (
     is_causal,
     load_configuration,
     load_encoder,
+    load_tokenizer,
+    read_configuration,
     read_json,
 )
 from synthtools.lm.scorer import Tokenised
 from synthtools.lm.scores import ScoreRequest
-from synthtools.lm.text_tokenizer import tokenizer_of
+from synthtools.lm.text_tokenizer import TextTokenizer, refuse_few_embeddings
 from synthtools.lm.windows import default_stride
 
 # sentence-transformers' names of the supported pooling modes.
@@ -123,7 +125,7 @@ def open_embedding_model(
     settings = replace(settings, backend="torch")
     layout = _layout(settings.model, pooling, remark)
     named = layout.model if layout else settings.model
-    configuration = load_configuration(named)
+    configuration: Any = read_configuration(named) if layout is None else load_configuration(named)
     if layout is None and is_causal(configuration):
         if pooling == "cls":
             raise UsageError(
@@ -226,7 +228,9 @@ def _open_encoder(
 ) -> Any:
     from synthtools.lm.torch.sentence_encoder import SentenceEncoder
 
-    loaded, tokenizer = tokenizer_of(settings.model, configuration)
+    loaded = load_tokenizer(*settings.model.of_tokenizer)
+    tokenizer = TextTokenizer(loaded)
+    refuse_few_embeddings(tokenizer, settings.model, configuration)
     padding = configuration.pad_token_id
     padding = loaded.pad_token_id if padding is None else padding
     limits = [

@@ -59,7 +59,7 @@ def check_configuration(name: str, location: str, configuration: Any = None) -> 
     Raises:
         SynthError: a size is not a positive whole number, or a scale is not above 0.
     """
-    held = _read(os.path.join(location, "config.json"))
+    held = read_object(os.path.join(location, "config.json"))
     if held is None and configuration is not None:
         held = configuration.to_dict()
     for key, value in _numbers(held or {}):
@@ -74,8 +74,8 @@ def check_configuration(name: str, location: str, configuration: Any = None) -> 
             raise SynthError(f"{name}: config.json: {key} is {value}; it must be a number above 0")
 
 
-def _read(path: str) -> dict[str, Any] | None:
-    """The JSON object in a file; None if it holds something else, which the loader reports."""
+def read_object(path: str) -> dict[str, Any] | None:
+    """The JSON object in a file; None if there is none, or something else, which the loader reports."""
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
@@ -131,14 +131,19 @@ def stored_types(location: str) -> set[str]:
     return set(_headers(location, lambda tensor: tensor.get_dtype()).values())
 
 
+def read_tensors(location: str) -> dict[str, Any]:
+    """The tensors in a directory, mapped from its files; None for numbers. Empty if they cannot be read."""
+    return _headers(location, lambda tensor: tensor[...] if tensor.get_shape() else None)
+
+
 def _headers(location: str, read: Callable[[Any], _H]) -> dict[str, _H]:
-    """``read`` of the header of each tensor in a directory; empty if headers cannot be read."""
+    """``read`` of each tensor in a directory by its name; empty if one cannot be read."""
     from safetensors import SafetensorError, safe_open
 
     files = [_WEIGHTS]
     try:
         if not os.path.isfile(os.path.join(location, _WEIGHTS)):
-            index = _read(os.path.join(location, INDEX)) or {}
+            index = read_object(os.path.join(location, INDEX)) or {}
             files = sorted(set(index["weight_map"].values()))
         headers = {}
         for file_name in files:

@@ -11,10 +11,16 @@ from synthtools.errors import UsageError, parameter
 from synthtools.lm.generation import Generator, SamplingSettings
 from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings, context_of
-from synthtools.lm.pretrained import context_length, describe, load_configuration, load_tokenizer
+from synthtools.lm.pretrained import (
+    context_length,
+    describe,
+    load_configuration,
+    load_tokenizer,
+    read_configuration,
+)
 from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import ScoreRequest, ScoringEngine
-from synthtools.lm.text_tokenizer import TextTokenizer, tokenizer_of
+from synthtools.lm.text_tokenizer import TextTokenizer, open_tokenizer, refuse_few_embeddings
 from synthtools.lm.windows import stride_of
 
 if TYPE_CHECKING:
@@ -34,11 +40,6 @@ def choose_backend(settings: ModelSettings) -> str:
     import torch
 
     return "vllm" if torch.cuda.is_available() and find_spec("vllm") else "torch"
-
-
-def open_tokenizer(model: ModelName) -> TextTokenizer:
-    """A model's tokenizer, for work on stored scores."""
-    return TextTokenizer(load_tokenizer(*model.of_tokenizer))
 
 
 def _begins_texts(settings: ModelSettings, tokenizer: TextTokenizer, name: str) -> bool:
@@ -78,9 +79,10 @@ def open_model(
     backend = choose_backend(settings)
     if backend == "server" and not settings.ray:
         return _open_server(settings, request, remark, limits)
-    configuration = load_configuration(settings.model)
+    configuration = read_configuration(settings.model)
     context = context_of(settings, context_length(configuration))
-    _, tokenizer = tokenizer_of(settings.model, configuration)
+    tokenizer = open_tokenizer(settings.model)
+    refuse_few_embeddings(tokenizer, settings.model, configuration)
     bos = _begins_texts(settings, tokenizer, settings.model.of_tokenizer[0])
     stride = stride_of(settings.stride, context, bos)
     if settings.observer is not None:
@@ -103,8 +105,9 @@ def _refuse_other_tokens(
     observer: ModelName, tokenizer: TextTokenizer, name: str, context: int
 ) -> None:
     """Raises UsageError if the observer has another tokenizer or a shorter context."""
-    configuration = load_configuration(observer)
-    _, own = tokenizer_of(observer, configuration)
+    configuration = read_configuration(observer)
+    own = open_tokenizer(observer)
+    refuse_few_embeddings(own, observer, configuration)
     if not own.has_tokens_of(tokenizer):
         raise UsageError(
             f"{parameter('observer', observer.name)}: has other tokens than {name}; the two models "
@@ -126,7 +129,7 @@ def _open_server(
 
     engine = connect(settings, remark, limits)
     name = engine.tokenizer_name(settings.model)
-    tokenizer = TextTokenizer(load_tokenizer(name))
+    tokenizer = open_tokenizer(ModelName(name))
     bos = _begins_texts(settings, tokenizer, name)
     stride = stride_of(settings.stride, engine.context, bos)
     probe(engine, tokenizer, name, request.candidates, remark)
@@ -185,7 +188,9 @@ def open_generator(
     from synthtools.lm.prompt_tokenizer import PromptTokenizer
 
     configuration = load_configuration(settings.model)
-    loaded, tokenizer = tokenizer_of(settings.model, configuration)
+    loaded = load_tokenizer(*settings.model.of_tokenizer)
+    tokenizer = TextTokenizer(loaded)
+    refuse_few_embeddings(tokenizer, settings.model, configuration)
     bos = _begins_texts(settings, tokenizer, settings.model.of_tokenizer[0])
     context = context_of(settings, context_length(configuration))
     description = describe(settings.model, configuration) | {

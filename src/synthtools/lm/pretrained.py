@@ -22,6 +22,8 @@ from synthtools.lm.model_files import (
     stored_types,
 )
 from synthtools.lm.model_name import ModelName
+from synthtools.lm.plain_llama import LlamaConfiguration, plain_llama
+from synthtools.lm.plain_tokenizer import own_configuration
 from synthtools.lm.tokenizer_faults import refuse_growth
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     skip_unused_imports()
     location = ModelName(name, revision).location
     with load_errors(name):
-        if _is_plain(location):
+        if own_configuration(location) is not None:
+            # AutoTokenizer imports torch and half of transformers, five seconds.
             from transformers import PreTrainedTokenizerFast
 
             tokenizer = PreTrainedTokenizerFast.from_pretrained(location)
@@ -63,28 +66,16 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     return tokenizer
 
 
-def _is_plain(location: str) -> bool:
-    """Whether a directory's tokenizer can be loaded from tokenizer.json alone.
+def read_configuration(model: ModelName) -> LlamaConfiguration | PretrainedConfig:
+    """The configuration of a model for what runs it through ``torch.llama.load_scorer``.
 
-    AutoTokenizer imports torch and half of transformers: five seconds of the start of tools that
-    only count tokens.
+    Errors: see ``load_configuration``.
     """
-    if not os.path.isfile(os.path.join(location, "tokenizer.json")):
-        return False
-    try:
-        with open(os.path.join(location, "tokenizer_config.json"), encoding="utf-8") as file:
-            config = json.load(file)
-    except (OSError, ValueError, RecursionError):
-        return False
-    return (
-        isinstance(config, dict)
-        and config.get("tokenizer_class") in ("PreTrainedTokenizerFast", "TokenizersBackend")
-        and "auto_map" not in config
-    )
+    return plain_llama(model) or load_configuration(model)
 
 
 def load_configuration(model: ModelName) -> PretrainedConfig:
-    """The configuration of a model.
+    """The configuration of a model, by transformers.
 
     Raises:
         SynthError: the model has none, or needs code from its repository.
@@ -229,8 +220,10 @@ def _adapted(model: ModelName, base: Any) -> Any:
     return adapted.merge_and_unload().eval().requires_grad_(True)
 
 
-def is_causal(configuration: PretrainedConfig) -> bool:
+def is_causal(configuration: LlamaConfiguration | PretrainedConfig) -> bool:
     """Whether a configuration is a causal language model's, by the class that it was saved from."""
+    if isinstance(configuration, LlamaConfiguration):
+        return True
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -251,10 +244,26 @@ def read_json(model: ModelName, name: str) -> Any:
     Raises:
         SynthError: it cannot be read.
     """
-    from transformers.utils import cached_file
+    path = _file_of(model, name)
+    if path is None:
+        return None
+    try:
+        return json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise SynthError(f"{model.name}: {name}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise SynthError(f"{model.name}: {name} is not JSON") from error
 
+
+def _file_of(model: ModelName, name: str) -> str | None:
+    """The path of a file of a model, None if there is none."""
+    if os.path.isdir(model.location):
+        path = os.path.join(model.location, name)
+        return path if os.path.isfile(path) else None
     with load_errors(model.name):
-        path = cached_file(
+        from transformers.utils import cached_file
+
+        found: str | None = cached_file(
             model.location,
             name,
             revision=model.revision,
@@ -262,15 +271,10 @@ def read_json(model: ModelName, name: str) -> Any:
             _raise_exceptions_for_missing_entries=False,
             _raise_exceptions_for_connection_errors=False,
         )
-        if path is None:
-            return None
-        try:
-            return json.loads(Path(path).read_bytes())
-        except ValueError as error:
-            raise SynthError(f"{model.name}: {name} is not JSON") from error
+        return found
 
 
-def context_length(configuration: PretrainedConfig) -> int | None:
+def context_length(configuration: LlamaConfiguration | PretrainedConfig) -> int | None:
     """A model's context length, None if its configuration does not give one."""
     text = configuration.get_text_config()
     for name in LENGTHS:
@@ -280,7 +284,9 @@ def context_length(configuration: PretrainedConfig) -> int | None:
     return None
 
 
-def describe(model: ModelName, configuration: PretrainedConfig | None) -> dict[str, Any]:
+def describe(
+    model: ModelName, configuration: LlamaConfiguration | PretrainedConfig | None
+) -> dict[str, Any]:
     """A model's entry in reports: its name, commit and kind."""
     return {
         "name": model.name,

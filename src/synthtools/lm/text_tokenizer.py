@@ -16,6 +16,8 @@ import numpy as np
 
 from synthtools.errors import SynthError
 from synthtools.lm.model_name import ModelName
+from synthtools.lm.plain_llama import LlamaConfiguration
+from synthtools.lm.plain_tokenizer import PlainTokenizer, plain_tokenizer
 from synthtools.lm.pretrained import load_tokenizer
 from synthtools.lm.tokenizer_faults import PanicError, TokenizerError, encoded, failure
 
@@ -39,7 +41,7 @@ class TokenSpans(NamedTuple):
 
 
 class TextTokenizer:
-    """A fast tokenizer of transformers that works on bytes.
+    """A fast tokenizer that works on bytes.
 
     Text that spells a special token (``<|endoftext|>`` in a document about tokenizers) is encoded as text.
 
@@ -52,7 +54,7 @@ class TextTokenizer:
             that never occur in text).
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, tokenizer: PlainTokenizer | PreTrainedTokenizerFast) -> None:
         self.name = str(tokenizer.name_or_path or "the model")
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()
@@ -190,25 +192,29 @@ class TextTokenizer:
         return position[np.array(starts, np.int64)], position[np.array(ends, np.int64)]
 
 
-def tokenizer_of(
-    model: ModelName, configuration: PretrainedConfig
-) -> tuple[PreTrainedTokenizerFast, TextTokenizer]:
-    """The tokenizer of a model: that of transformers, and its ``TextTokenizer``.
+def open_tokenizer(model: ModelName) -> TextTokenizer:
+    """The tokenizer of a model.
 
     Raises:
-        SynthError: the model has none, or fewer embeddings than the tokenizer has tokens.
+        SynthError: the model has none, or not a fast one.
     """
-    name, revision = model.of_tokenizer
-    loaded = load_tokenizer(name, revision)
-    tokenizer = TextTokenizer(loaded)
+    named = model.of_tokenizer
+    return TextTokenizer(plain_tokenizer(*named) or load_tokenizer(*named))
+
+
+def refuse_few_embeddings(
+    tokenizer: TextTokenizer,
+    model: ModelName,
+    configuration: LlamaConfiguration | PretrainedConfig,
+) -> None:
+    """Raises SynthError if a model has fewer embeddings than its tokenizer has tokens."""
     # A tokenizer may have fewer tokens than the model has rows (padding), never more.
     size = configuration.get_text_config().vocab_size
     if tokenizer.size > size:
         raise SynthError(
-            f"{name}: its tokenizer has {tokenizer.size:,} tokens, the model only {size:,}; name "
+            f"{model.of_tokenizer[0]}: its tokenizer has {tokenizer.size:,} tokens, the model only {size:,}; name "
             "the model's own"
         )
-    return loaded, tokenizer
 
 
 def _with_places(starts: np.ndarray, ends: np.ndarray) -> TokenSpans:

@@ -111,7 +111,8 @@ def run(options: Options) -> dict[str, Any]:
         report,
         stored_fields,
     )
-    from synthtools.lm.open_models import open_model, open_tokenizer
+    from synthtools.lm.open_models import open_model
+    from synthtools.lm.text_tokenizer import open_tokenizer
 
     run: Run
     settings, rules = options.settings(), options.rules()

@@ -54,7 +54,7 @@ def prompt_builder(options: GenerateOptions) -> PromptBuilder:
     if options.extrapolate_errors:
         return error_extrapolation.prompts(field, options.answer_field, options.wrong_field, system)
     if options.continue_ is not None:
-        from synthtools.lm.open_models import open_tokenizer
+        from synthtools.lm.text_tokenizer import open_tokenizer
 
         tokenizer = open_tokenizer(options.settings(name=options.names()[0]).model)
         return prompts.from_beginning(field, options.continue_, tokenizer)

@@ -264,7 +264,7 @@ def _sizes(options: Options) -> Sizes:
     from synthtools.curate.kept_token_counts import KeptTokenCounts
     from synthtools.environment import user_cache
     from synthtools.lm.model_name import ModelName
-    from synthtools.lm.open_models import open_tokenizer
+    from synthtools.lm.text_tokenizer import open_tokenizer
 
     tokenizer = open_tokenizer(ModelName(options.tokenizer))
     counts: Callable[[list[str]], np.ndarray] = tokenizer.counts

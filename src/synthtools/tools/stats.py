@@ -202,7 +202,7 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.cli.terminal import remark_unless
     from synthtools.curate.sampled_records import strata_of
     from synthtools.lm.model_name import ModelName
-    from synthtools.lm.open_models import open_tokenizer
+    from synthtools.lm.text_tokenizer import open_tokenizer
     from synthtools.measure.batch_statistics import Measures, batch_statistics
     from synthtools.measure.frequencies import add_token_frequencies
     from synthtools.measure.group_statistics import GroupStatistics

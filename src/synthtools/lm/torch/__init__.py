@@ -2,6 +2,7 @@
 
 - ``torch_engine``: batches of sequences on copies of a model
 - ``torch_replica``: one copy on one device: hidden states and scores of a batch
+- ``llama``: a plain Llama without transformers
 - ``rounded_weights``: weights rounded to few bits, as in a quantised model
 - ``token_distribution``: entropy, variance and ranks of the distribution at each token
 - ``float32_product``: states × output layer → float32 logits

@@ -26,8 +26,8 @@ from synthtools.lm.devices import (
     torch_dtype,
 )
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.pretrained import load_weights
 from synthtools.lm.scores import ScoreRequest, Sequence, SequenceScores
+from synthtools.lm.torch.llama import load_scorer
 from synthtools.lm.torch.rounded_weights import round_weights
 from synthtools.lm.torch.torch_replica import ScorerReplica
 from synthtools.scale.threads import in_context
@@ -46,7 +46,7 @@ def torch_engine(
     context: int,
     remark: Callable[[str], None],
     replica: Callable[..., Any] = ScorerReplica,
-    load: Callable[..., Any] = load_weights,
+    load: Callable[..., Any] = load_scorer,
 ) -> TorchEngine:
     """The engine that settings ask for.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings
 from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import load_weights
 from synthtools.lm.prompt_tokenizer import PromptTokenizer
 from synthtools.lm.torch.partial_answer import PartialAnswer
 from synthtools.lm.torch.torch_decoder import GeneratorReplica
@@ -33,7 +34,9 @@ class TorchGenerator(Generator):
         self.context = prompting.context
         self._prompting = prompting
         self._seed = seed
-        self._engine = torch_engine(settings, prompting.context, remark, GeneratorReplica)
+        self._engine = torch_engine(
+            settings, prompting.context, remark, GeneratorReplica, load_weights
+        )
         replica = self._engine.replica
         self._ends = prompting.end_ids | replica.end_ids
         special = prompting.tokenizer.special_ids
