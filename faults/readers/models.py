@@ -25,6 +25,8 @@ def _read_model_file(name: str) -> Callable[[bytes], None]:
         import torch
 
         from synthtools.lm import pretrained
+        from synthtools.lm.text_tokenizer import open_tokenizer
+        from synthtools.lm.torch.llama import load_scorer
 
         path = _model_copy() / name
         before = path.read_bytes() if path.exists() else None
@@ -32,10 +34,13 @@ def _read_model_file(name: str) -> Callable[[bytes], None]:
         name_ = pretrained.ModelName(str(path.parent))
         try:
             if name.startswith("tokenizer"):
+                open_tokenizer(name_).encode(["some text"])
                 pretrained.load_tokenizer(str(path.parent))("some text")
             elif name == "config.json":
+                _small(pretrained.read_configuration(name_))
                 _small(pretrained.load_configuration(name_))
             else:
+                load_scorer(name_, torch.float32, "cpu")
                 pretrained.load_weights(name_, torch.float32, "cpu")
         finally:
             if before is None:

@@ -157,6 +157,7 @@ OTHERS: list[dict[str, Any]] = [
     {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}},
     {"rope_parameters": ..., "rope_theta": 1e4, "rope_scaling": {"type": "linear", "factor": 2.0}},
     {"rope_parameters": {"rope_type": "default", "rope_theta": 0.0}},
+    {"rope_parameters": {"rope_type": "default", "rope_theta": 10**400}},
     {"rope_parameters": ...},
     {"partial_rotary_factor": 0.5},
     {"hidden_act": "gelu"},

@@ -7,7 +7,6 @@ transformers and to the checks of ``model_files``.
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -140,7 +139,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_scale(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and value > 0
+    return type(value) in (int, float) and 0 < value < 1e18
 
 
 def _among(value: Any, allowed: tuple[Any, ...]) -> bool:
