@@ -24,7 +24,7 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast
 
-from synthtools.lm.text_tokenizer import TextTokenizer
+from synthtools.lm.text_tokenizer import TextTokenizer, _byte_level_bytes
 from synthtools.training.tokenizer import train_tokenizer
 
 
@@ -379,3 +379,16 @@ def test_size_counts_what_a_text_can_bring() -> None:
     assert TextTokenizer(whole).size == 402
     whole.add_special_tokens({"bos_token": "<begin>"})
     assert TextTokenizer(whole).size == 403
+
+
+def test_characters_of_byte_level_bpe_are_bytes() -> None:
+    """By the definition of GPT-2: visible characters of Latin-1 are themselves, other bytes follow from 256 on."""
+    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    expected = {chr(byte): byte for byte in visible}
+    hidden = (byte for byte in range(256) if byte not in visible)
+    expected |= {chr(256 + place): byte for place, byte in enumerate(hidden)}
+    for character in map(chr, range(0x20000)):
+        found = _byte_level_bytes(character)
+        assert found == (bytes([expected[character]]) if character in expected else None)
+    assert _byte_level_bytes("".join(expected)) == bytes(expected.values())
+    assert _byte_level_bytes("Ġa b") is None

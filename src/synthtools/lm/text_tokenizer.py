@@ -131,13 +131,12 @@ class TextTokenizer:
         vocabulary = self._backend.get_vocab(with_added_tokens=True)
         added = self._backend.get_added_tokens_decoder()
         byte_level = '"ByteLevel"' in decoder
-        characters = _byte_level_characters()
         surfaces = [b""] * (max(vocabulary.values(), default=-1) + 1)
         for token, identifier in vocabulary.items():
             if identifier in added:
                 surfaces[identifier] = token.encode("utf-8")
-            elif byte_level and all(c in characters for c in token):
-                surfaces[identifier] = bytes(characters[c] for c in token)
+            elif byte_level and (surface := _byte_level_bytes(token)) is not None:
+                surfaces[identifier] = surface
             elif match := _BYTE.fullmatch(token):
                 surfaces[identifier] = bytes([int(match[1], 16)])
             elif _METASPACE in decoder:
@@ -226,10 +225,16 @@ def _with_places(starts: np.ndarray, ends: np.ndarray) -> TokenSpans:
     return TokenSpans(np.where(placeless, -1, starts), np.where(placeless, -1, ends))
 
 
-def _byte_level_characters() -> dict[str, int]:
-    """The printable characters by which byte-level BPE (GPT-2) represents bytes."""
-    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [byte for byte in range(256) if byte not in visible]
-    characters = {chr(byte): byte for byte in visible}
-    characters.update({chr(256 + place): byte for place, byte in enumerate(hidden)})
-    return characters
+def _byte_level_bytes(token: str) -> bytes | None:
+    """The bytes of a token of byte-level BPE (GPT-2); None where it has another character."""
+    try:
+        return token.translate(_BYTE_LEVEL).encode("latin-1")
+    except UnicodeEncodeError:
+        return None
+
+
+# Byte-level BPE represents bytes that are not visible in Latin-1 by the characters from 256 on, in order; their own
+# characters represent nothing, and become one that Latin-1 does not have.
+_HIDDEN = [*range(0x21), *range(0x7F, 0xA1), 0xAD]
+_BYTE_LEVEL = {256 + place: byte for place, byte in enumerate(_HIDDEN)}
+_BYTE_LEVEL |= dict.fromkeys(_HIDDEN, 0xFFFF)

@@ -24,6 +24,7 @@ from synthtools.lm.scores import (
     ordered_candidates,
 )
 from synthtools.lm.torch.float32_product import float32_product, operands
+from synthtools.lm.torch.llama import Llama
 from synthtools.lm.torch.token_distribution import distribution
 
 _R = TypeVar("_R")
@@ -158,6 +159,8 @@ class ScorerReplica(Replica):
         Raises:
             SynthError: it applies another one, which is not supported, or attends to the right.
         """
+        if isinstance(self._model, Llama):  # it has none; three passes are a part of its start
+            return 1.0, None
         name = self._model.config.name_or_path
         config = self._model.config.get_text_config()
         scale = _first(config, "logit_scale", "lm_head_multiplier") or 1.0
