@@ -1,11 +1,13 @@
 """Generation with the torch backend against the plain loop over transformers' ``generate``.
 
 Both answer the same prompts with as many tokens each, drawn with temperature 0.7 and top-p 0.9. The loop
-takes batches of so many prompts as they come, padded to their longest, with all cores for each product. Beside both: as many
-prompts of one length, the mean of theirs.
+takes batches of so many prompts as they come, padded to their longest, with all cores for each product. Beside both, by CPU time
+where there is no GPU: as many beginnings of the same documents of one length, the mean of theirs in tokens.
 """
 
+import itertools
 import os
+import time
 
 import torch
 
@@ -25,17 +27,34 @@ def prompts(count: int) -> list[Prompt]:
     return [Prompt(b"%d" % place, text) for place, text in enumerate(found[:count])]
 
 
-def beside_equal_lengths(generator, asked: list[Prompt]) -> float:
-    """Throughput over that of as many prompts of one length."""
-    mean = sum(len(prompt.text) for prompt in asked) // len(asked)
-    same = [prompt._replace(text=texts(0.01)[0][:mean]) for prompt in asked]
+def of_one_length(generator, asked: list[Prompt]) -> list[Prompt]:
+    """As many beginnings of documents, with the mean number of tokens."""
+
+    def length(prompt: Prompt) -> int:
+        return len(generator._prompting.ready(prompt).ids)
+
+    mean = sum(map(length, asked)) // len(asked)
+    found = []
+    for text in texts(1.5):
+        cuts = (Prompt(b"%d" % len(found), text[:size]) for size in range(mean, 8 * mean))
+        found += itertools.islice((cut for cut in cuts if length(cut) == mean), 1)
+        if len(found) == len(asked):
+            break
+    return found
+
+
+def beside_equal_lengths(generator, asked: list[Prompt]) -> tuple[float, float, float]:
+    """Tokens of answers per second, those of as many prompts of one length, and the ratio."""
+    same = of_one_length(generator, asked)
     made = {}
 
     def work(prompts: list[Prompt]) -> None:
         made[id(prompts)] = sum(answer.tokens for answer in generator.generate(prompts))
 
-    _, _, ratio = in_turns(lambda: work(asked), lambda: work(same))
-    return ratio * made[id(asked)] / made[id(same)]
+    clock = time.perf_counter if torch.cuda.is_available() else time.process_time
+    mine, other, ratio = in_turns(lambda: work(asked), lambda: work(same), 5, clock)
+    many, one = made[id(asked)], made[id(same)]
+    return many / mine, one / other, ratio * many / one
 
 
 def main() -> None:
@@ -73,13 +92,13 @@ def main() -> None:
             torch.set_num_threads(1)
 
         mine, other, _ = in_turns(ours, loop)
-        equal = beside_equal_lengths(generator, asked)
+        many, one, equal = beside_equal_lengths(generator, asked)
     rates = counts["ours"] / mine, counts["loop"] / other
     print(
         f"{rates[0]:,.0f} tokens/s, transformers' generate {rates[1]:,.0f}: "
         f"ratio {rates[0] / rates[1]:.2f}"
     )
-    print(f"{equal:.2f} of the throughput with prompts of one length")
+    print(f"{many:,.0f} tokens/s, with prompts of one length {one:,.0f}: ratio {equal:.2f}")
     print(f"({model_name()}; {machine()})")
 
 
