@@ -123,7 +123,7 @@ def shuffle(
                 which = np.searchsorted(limits, own, side="right")
                 for number in np.unique(which).tolist():
                     members = np.flatnonzero(which == number)
-                    buckets[number].add(batch.take(members.tolist()), own[members], index)
+                    buckets[number].add(batch.take(members), own[members], index)
         for bucket in buckets:
             if bucket.records:
                 yield bucket.sorted()

@@ -11,10 +11,10 @@ import numpy as np
 from synthtools.curate.mixture_parts import MeasuredSource, MixturePart
 from synthtools.errors import TextError, parameter
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
+from synthtools.records.block_lines import BlockLines
 from synthtools.records.inputs import Shard
 from synthtools.records.record_keys import RecordHashes, RecordKeys
 from synthtools.records.reread_records import picked
-from synthtools.records.shard_block import BlockLines
 
 if TYPE_CHECKING:
     from synthtools.records.text_buffer import TextBuffer
@@ -133,7 +133,7 @@ class SourceSurvey:
             return
         size = self._room.left + 1
         if isinstance(batch, JsonBatch) and len(batch.lines) == len(batch):
-            size = batch.lines.size if isinstance(batch.lines, BlockLines) else batch.sizes().sum()
+            size = BlockLines.of(batch.lines).block_bytes
         if size <= self._room.left:
             self._kept.append(_lines_alone(batch))
         else:
@@ -178,14 +178,13 @@ class SourceSurvey:
                 own = taken[places[index] : places[index + 1]] - ends[index]
                 if len(own):
                     again = _lines_alone(batch)
-                    yield again if len(own) == len(batch) else again.take(own.tolist())
+                    yield again if len(own) == len(batch) else again.take(own)
 
 
 def _lines_alone(batch: Batch) -> JsonBatch:
-    """The lines of a batch and their numbers; what was split or parsed is not held on to."""
+    """The lines of a batch and their numbers; what was parsed is not held on to."""
     assert isinstance(batch, JsonBatch)
-    lines = batch.lines.afresh() if isinstance(batch.lines, BlockLines) else batch.lines
-    return JsonBatch(batch.source, batch.numbers, lines=lines)
+    return JsonBatch(batch.source, batch.numbers, lines=batch.lines)
 
 
 def of_one_form(surveys: Sequence[SourceSurvey]) -> bool:

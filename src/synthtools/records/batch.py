@@ -16,6 +16,7 @@ import numpy as np
 from synthtools.errors import RecordError
 from synthtools.records import jsonl
 from synthtools.records.added_column import Column
+from synthtools.records.block_lines import BlockLines
 from synthtools.records.field_paths import inner_path, value_at, value_of
 
 if TYPE_CHECKING:
@@ -199,13 +200,16 @@ class JsonBatch(Batch):
         return self.lines[index]
 
     def sizes(self) -> np.ndarray:
+        if isinstance(self.lines, BlockLines):
+            return self.lines.sizes()
         return np.array([len(line) + 1 for line in self.lines], np.int64)
 
     def _take_records(self, indices: Indices) -> Self:
-        lines = self.lines[:]  # split once, where they are a block
+        own = self.lines
+        lines = own.take(indices) if isinstance(own, BlockLines) else [own[i] for i in indices]
         return replace(
             self,
-            lines=[lines[i] for i in indices],
+            lines=lines,
             parsed=self.parsed and [self.parsed[i] for i in indices],
             scanned={n: [texts[i] for i in indices] for n, texts in self.scanned.items()},
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from synthtools.errors import SynthError
 from synthtools.records.batch import ArrowBatch, Batch
+from synthtools.records.block_lines import BlockLines
 from synthtools.records.compression import DecompressingReader, compression_of
 from synthtools.records.jsonl import members, parse_value
 from synthtools.records.shard_size import parts
@@ -50,7 +51,7 @@ class Encoder(ABC):
 class _Plain:
     """No compression."""
 
-    def compress(self, data: bytes) -> bytes:
+    def compress(self, data: Any) -> Any:
         return data
 
     def flush(self) -> bytes:
@@ -187,7 +188,7 @@ class JsonlEncoder(Encoder):
     def write(self, batch: Batch) -> None:
         if not len(batch):
             return
-        data = b"\n".join([*self._nonfinite.lines(batch), b""])
+        data = BlockLines.of(self._nonfinite.lines(batch)).content()
         self._file.write(self._compressor.compress(data))
 
     def close(self) -> None:

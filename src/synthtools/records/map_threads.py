@@ -10,13 +10,14 @@ import numpy as np
 
 from synthtools.errors import RecordError, TextError
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
+from synthtools.records.block_lines import BlockLines
 from synthtools.records.field_paths import with_root_fields
 from synthtools.records.inputs import Shard
 from synthtools.records.reader import batch_of, blocks, json_batch
 from synthtools.records.record_faults import require_text, without
 from synthtools.records.rejects import Rejects
 from synthtools.records.scan import ASK, LOCATED, LineScan, scan
-from synthtools.records.shard_block import BlockLines, ShardBlock
+from synthtools.records.shard_block import ShardBlock
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.scale.threads import in_order
 
@@ -173,13 +174,13 @@ def _scanned(
     block: ShardBlock, text_field: str, fields: Sequence[str], option: str | None, rejects: Rejects
 ) -> tuple[Batch, TextBuffer, int]:
     scanned = scan(block.lines, text_field, fields, block.count)
-    lines = BlockLines(block.lines, len(scanned.states))
+    lines = BlockLines.ending(block.lines, scanned.line_ends)
     sound = np.flatnonzero(scanned.states == LOCATED)
     asked = np.flatnonzero(scanned.states == ASK)
     batch = JsonBatch(
         block.source,
         block.number + sound,
-        lines=lines if len(sound) == len(lines) else [lines[i] for i in sound],
+        lines=lines if len(sound) == len(lines) else lines.take(sound),
         scanned=_values(block.lines, scanned, sound, fields),
     )
     offsets = np.concatenate([[0], scanned.ends[sound]]).astype(np.int64)

@@ -28,6 +28,7 @@ class LineScan:
     Attributes:
         states: ``BLANK``, ``LOCATED`` or ``ASK`` of each line, uint8 [lines].
         data: the concatenated texts, uint8.
+        line_ends: end of each line in the block, int64 [lines].
         ends: end of each line's text in ``data``, int64 [lines]; for a line that is not ``LOCATED``,
             that of the line before.
         spans: start and end of the other fields' values in the block, int64 [lines, fields, 2]; -1 if a
@@ -36,6 +37,7 @@ class LineScan:
 
     states: np.ndarray
     data: np.ndarray
+    line_ends: np.ndarray
     ends: np.ndarray
     spans: np.ndarray
 
@@ -55,16 +57,16 @@ def scan(
     if lines is None:
         lines = newlines(block) + (block[-1:] not in (b"", b"\n"))
     states = np.empty(lines, np.uint8)
-    ends = np.empty(lines, np.int64)
+    line_ends, ends = np.empty((2, lines), np.int64)
     spans = np.full((lines, len(fields), 2), -1, np.int64)
     out = np.empty(len(block) + 8, np.uint8)
     joined = np.frombuffer(b"".join(names), np.uint8)
-    filled = _scan(data, joined, name_ends, states, ends, spans, out)
-    return LineScan(states, out[:filled], ends, spans)
+    filled = _scan(data, joined, name_ends, states, line_ends, ends, spans, out)
+    return LineScan(states, out[:filled], line_ends, ends, spans)
 
 
 @compiled
-def _scan(data, names, name_ends, states, ends, spans, out):
+def _scan(data, names, name_ends, states, line_ends, ends, spans, out):
     at = 0
     filled = 0
     for line in range(len(states)):
@@ -74,6 +76,7 @@ def _scan(data, names, name_ends, states, ends, spans, out):
         while after < len(data) and data[after] != 10:
             after += 1
         states[line] = state
+        line_ends[line] = after
         ends[line] = filled
         at = after + 1
     return filled

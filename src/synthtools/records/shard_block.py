@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BufferedReader, RawIOBase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from synthtools.errors import SynthError
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
+from synthtools.records.block_lines import BlockLines
 from synthtools.records.inputs import Shard
 from synthtools.records.text_buffer import newlines
 
@@ -52,40 +53,12 @@ class ShardBlock:
         """The records at these lines or rows of the shard, int64; without ordinals, unparsed."""
         places = numbers - self.number
         if self.rows is None:
-            lines = BlockLines(self.lines, self.count)
-            some = lines if len(places) == len(lines) else [lines[i] for i in places.tolist()]
+            lines = BlockLines.within(self.lines)
+            some = lines if len(places) == len(lines) else lines.take(places)
             return JsonBatch(self.source, numbers, lines=some)
         rows = ArrowBatch(self.source, np.arange(self.count), rows=self.rows).take(places.tolist())
         rows.numbers = numbers
         return rows
-
-
-class BlockLines(Sequence[bytes]):
-    """The lines of a block, split on demand. ``size``: of the block, bytes."""
-
-    def __init__(self, block: bytes, count: int) -> None:
-        self.size = len(block)
-        self._block = block
-        self._count = count
-        self._parted: list[bytes] | None = None
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._all()[index]
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._all())
-
-    def afresh(self) -> BlockLines:
-        """The same lines, not split yet: who keeps them does not keep what others split."""
-        return BlockLines(self._block, self._count)
-
-    def _all(self) -> list[bytes]:
-        if self._parted is None:
-            self._parted = self._block.split(b"\n")[: self._count]
-        return self._parted
 
 
 # Bound on rows of Parquet read at once, with dictionaries expanded.

@@ -13,6 +13,7 @@ import numpy as np
 from synthtools.closeable import Closeable
 from synthtools.records.atomic_files import write_errors
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
+from synthtools.records.block_lines import BlockLines
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,7 +94,7 @@ class Spool(Closeable):
         # A handle encodes (piece, record in the piece).
         return (np.int64(len(self._pieces) - 1) << 32) + np.arange(count, dtype=np.int64)
 
-    def _append(self, data: bytes) -> int:
+    def _append(self, data: bytes | memoryview) -> int:
         start = self._size
         with write_errors(_WHERE):
             self._file.seek(start)
@@ -119,7 +120,7 @@ class Spool(Closeable):
             size = 0
             for piece in self._pieces:
                 kept = np.flatnonzero(piece.living)
-                data = b""
+                data: bytes | memoryview = b""
                 if len(kept):
                     batch: Batch
                     if piece.ends is None:
@@ -173,8 +174,7 @@ class Spool(Closeable):
         starts = np.where(places > 0, piece.ends[places - 1], 0)
         first = int(starts.min())
         data = self._read(piece.start + first, int(ends.max()) - first)
-        spans = zip((starts - first).tolist(), (ends - first).tolist(), strict=True)
-        lines = [data[start:end] for start, end in spans]
+        lines = BlockLines(np.frombuffer(data, np.uint8), starts - first, ends - first - 1)
         numbers, ordinals = piece.numbers[records], piece.ordinals[records]
         return JsonBatch(piece.source, numbers, ordinals, lines=lines, from_rows=piece.from_rows)
 
@@ -184,9 +184,11 @@ class Spool(Closeable):
             return self._file.read(size)
 
 
-def _bytes_of(batch: Batch) -> tuple[bytes, np.ndarray | None]:
+def _bytes_of(batch: Batch) -> tuple[bytes | memoryview, np.ndarray | None]:
+    """The records in the file, and the end of each line."""
     if isinstance(batch, JsonBatch):
-        return b"".join(batch.lines), np.cumsum([len(line) for line in batch.lines], dtype=np.int64)
+        lines = BlockLines.of(batch.lines)
+        return lines.content(), np.cumsum(lines.sizes())
     import pyarrow as pa
 
     assert isinstance(batch, ArrowBatch)

@@ -9,6 +9,7 @@ import numpy as np
 
 from synthtools.errors import TextError, parameter
 from synthtools.records.batch import MISSING, ArrowBatch, Batch, JsonBatch
+from synthtools.records.block_lines import BlockLines, joined
 from synthtools.records.record_faults import no_field, without
 from synthtools.records.rejects import LateRejects, Rejects
 
@@ -135,7 +136,12 @@ def merged(batches: Sequence[Batch], order: np.ndarray) -> Batch:
         if len(tables) == len(batches) and all(t.schema.equals(first.rows.schema) for t in tables):
             rows = pa.concat_tables(tables).combine_chunks().take(order)
             return ArrowBatch(source, numbers, rows=rows, sources=of_each)
-    lines = [line for batch in batches for line in batch.json_lines()]
+    parts = [batch.json_lines() for batch in batches]
+    lines: Sequence[bytes]
+    if any(isinstance(part, BlockLines) for part in parts):
+        lines = joined([BlockLines.of(part) for part in parts], order)
+    else:
+        every = [line for part in parts for line in part]
+        lines = [every[index] for index in order.tolist()]
     made = any(not isinstance(batch, JsonBatch) or batch.from_rows for batch in batches)
-    in_order = [lines[index] for index in order.tolist()]
-    return JsonBatch(source, numbers, lines=in_order, from_rows=made, sources=of_each)
+    return JsonBatch(source, numbers, lines=lines, from_rows=made, sources=of_each)
