@@ -2,7 +2,8 @@
 
 Two sources of half the size each become one mixture; compressed ones beside zstd, plain ones beside dolma. Every document is an order of words of its
 own, so that the files shrink as text does. Seconds are those of whole processes without what an input of a
-few records takes, on one core where nothing else is said. dolma runs where BENCH_DOLMA names a Python that
+few records takes, on one core where nothing else is said. What mix writes is synced to disk; what zstd and cat
+write is not, where nothing else is said. dolma runs where BENCH_DOLMA names a Python that
 has it; its mixer is called without the package around it, which would only add to its start.
 """
 
@@ -90,6 +91,7 @@ def main() -> None:
 
         def mixed(sources: list[Path], output: str, *more: object, cores: int = 1) -> float:
             shares = [f"{path}={1 / len(sources)}" for path in sources]
+            (folder / output).unlink(missing_ok=True)  # to free its blocks would count, too
             return seconds(
                 *(sys.executable, "-m", "synthtools", "mix", *shares, *more),
                 *("--jobs", cores, "-o", folder / output, "--force"),
@@ -106,10 +108,17 @@ def main() -> None:
 
         alone = None
         if shutil.which("zstd"):
-            command = 'zstd -dcq "$@" | cat > out'
-            words = ("bash", "-c", f"cd {folder}; {command}", "zstd", *halves)
-            alone = min(seconds(*words, cores=1) for _ in range(3))
-            print(f"zstd -d | cat: {size / alone:.0f} MB/s a core")
+
+            def piped(then: str) -> float:
+                command = f'cd {folder}; zstd -dcq "$@" | cat > out{then}'
+                times = []
+                for _ in range(3):
+                    (folder / "out").unlink(missing_ok=True)
+                    times.append(seconds("bash", "-c", command, "zstd", *halves, cores=1))
+                return min(times)
+
+            alone, synced = piped(""), piped("; sync out")
+            print(f"zstd -d | cat: {size / alone:.0f} MB/s a core; synced: {size / synced:.0f}")
         for what, sources in (("zst", halves), ("jsonl", plain_halves)):
             spent, start = ours("out.jsonl", sources=sources)
             line = f"mix by bytes, {what} → jsonl: {size / spent:.0f} MB/s a core"
@@ -117,7 +126,7 @@ def main() -> None:
                 line += f" = {alone / spent:.2f} of zstd -d | cat"
             if (os.cpu_count() or 1) > 1:
                 both, _ = ours("out.jsonl", cores=2, sources=sources)
-                line += f"; two cores × {spent / both:.2f}"
+                line += f"; two cores × {spent / both:.2f}, {size / both:.0f} MB/s"
             print(f"{line}; start {start:.1f} s", flush=True)
         shuffled, _ = ours("out.jsonl", "--shuffle")
         print(f"mix by bytes --shuffle: {size / shuffled:.0f} MB/s a core", flush=True)

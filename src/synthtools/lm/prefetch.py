@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
 from synthtools.scale.threads import in_context, in_order
@@ -17,7 +17,7 @@ class _End:
         self.error = error
 
 
-def prefetched(items: Iterable[_T], depth: int) -> Iterator[_T]:
+def prefetched(items: Iterable[_T], depth: int) -> Generator[_T, None, None]:
     """The same items, computed up to ``depth`` ahead in another thread.
 
     An exception is raised in place of the item. Closing the iterator stops the thread after its current item;

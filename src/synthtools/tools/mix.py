@@ -24,7 +24,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
@@ -46,6 +46,10 @@ if TYPE_CHECKING:
     from synthtools.records.batch import Batch
     from synthtools.records.inputs import Shard
     from synthtools.records.text_buffer import TextBuffer
+
+
+# Sources that are read at once [ours].
+_AT_ONCE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,6 +243,7 @@ def _measure(
     run: Run, surveys: list[SourceSurvey], groups: dict[str, list[Shard]], options: Options
 ) -> None:
     """The first pass: sizes and keys of all documents."""
+    from synthtools.lm.prefetch import prefetched
     from synthtools.records.record_keys import ID_FIELD, hashes
 
     sizes = _sizes(options)
@@ -247,12 +252,29 @@ def _measure(
         return sizes(batch, texts), hashes(batch.column(ID_FIELD), texts.views())
 
     tokens = [options.tokens_field] if options.counted_in() == "tokens" else []
-    for survey in surveys:
-        shards = groups.get(survey.name, [])
-        for done in run.worked(
-            work, options, shards=shards, fields=[ID_FIELD, *tokens], records=False
-        ):
-            survey.add(done.batch, *done.result, done.text_bytes)
+    # Bad records are set aside in the order of the sources, and a cluster works on one at a time.
+    at_once = 1 if options.ray or options.on_error != "fail" else _AT_ONCE
+    for start in range(0, len(surveys), at_once):
+        with ExitStack() as stack:
+            passes = []
+            for survey in surveys[start : start + at_once]:
+                done = run.worked(
+                    work,
+                    options,
+                    shards=groups.get(survey.name, []),
+                    fields=[ID_FIELD, *tokens],
+                    records=False,
+                )
+                if options.workers() > 1:
+                    done = stack.enter_context(closing(prefetched(done, 1)))
+                passes.append((survey, done))
+            while passes:
+                for one in list(passes):
+                    survey, results = one
+                    if (block := next(results, None)) is None:
+                        passes.remove(one)
+                    else:
+                        survey.add(block.batch, *block.result, block.text_bytes)
 
 
 def _sizes(options: Options) -> Sizes:
