@@ -247,7 +247,7 @@ def train(
                 except SynthError as error:  # a full disk must not end hours of work
                     remark(f"{error}; continuing (the last checkpoint is of step {saved_at})")
     finally:
-        batches.close()  # type: ignore[attr-defined]
+        batches.close()
     if settings.patience and progress.best_step:
         checkpoint.load(best, root, optimizer, job, ranks, remark)
         remark(f"the weights are those of step {progress.best_step:,}, the best at validation")
