@@ -37,6 +37,8 @@ Records:
 - ``jsonl``: JSON text: parsing with exact errors, splicing that keeps all other bytes
 - ``scan``: a kernel that extracts fields from JSON lines
 - ``scan_strings``: its kernels for strings
+- ``scan_lines``: a kernel that copies lines between blocks
+- ``block_lines``: lines in blocks of text, chosen and put in order by that kernel
 - ``to_arrow``: JSON values → Arrow columns
 - ``to_json``: Arrow columns → JSON values
 - ``schemas``: a common schema for tables of different schemas
