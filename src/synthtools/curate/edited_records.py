@@ -14,7 +14,6 @@ import numpy as np
 
 from synthtools.curate.token_edit import Edited, Rules, edit
 from synthtools.errors import SynthError, parameter
-from synthtools.lm.prefetch import overlapped
 from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import Candidates, Scores
 from synthtools.lm.text_tokenizer import TextTokenizer
@@ -22,6 +21,7 @@ from synthtools.records.added_column import Column
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.rejects import Rejects
 from synthtools.records.transform import in_calls, kept_mask, without_failing
+from synthtools.scale.prefetch import overlapped
 
 _FIELDS = ("token_ids", "token_logprobs", "candidates")
 

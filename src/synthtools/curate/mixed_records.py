@@ -12,10 +12,10 @@ import numpy as np
 from synthtools.curate.mixture_parts import MixturePart, interleaved, shuffled
 from synthtools.curate.source_survey import SourceSurvey, of_one_form
 from synthtools.errors import SynthError
-from synthtools.lm.prefetch import prefetched
 from synthtools.records.batch import Batch
 from synthtools.records.spool import Spool
 from synthtools.records.transform import as_lines, merged
+from synthtools.scale.prefetch import prefetched
 
 # Approximate sizes of what is sorted at once: documents and bytes.
 _GROUP = 2048

@@ -21,10 +21,10 @@ from synthtools.curate.prompts import (
 )
 from synthtools.curate.reshaped_records import as_text
 from synthtools.lm.generation import Answer, Generator, Prompt
-from synthtools.lm.prefetch import gathered
 from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch
 from synthtools.records.rejects import Rejects
+from synthtools.scale.prefetch import gathered
 
 # The wording is [ours].
 RATIONALE = "{question}\n\nThink it through step by step. Then end with a line of the form: The answer is X."

@@ -11,7 +11,7 @@ from typing import Any
 from synthtools.curate.text_fingerprints import DistinctTexts, Fingerprint
 from synthtools.curate.validators import Score, Validator, as_buffer
 from synthtools.lm.generation import Answer, Finished, Generator, GeneratorAround, Prompt, failed
-from synthtools.lm.prefetch import gathered
+from synthtools.scale.prefetch import gathered
 
 # Prompts whose first answers are all completed before second ones are drawn.
 _TOGETHER = 2048

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synthtools.lm.prefetch import gathered, overlapped
 from synthtools.lm.scorer import NO_PROMPT, LanguageModel, Tokenised
 from synthtools.lm.scores import ScoreRequest, Scores
+from synthtools.scale.prefetch import gathered, overlapped
 
 # The number of most probable tokens that a vLLM server returns by default.
 CANDIDATES = 20

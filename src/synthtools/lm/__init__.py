@@ -15,7 +15,6 @@ Models and tokens:
 - ``text_tokenizer``: text ↔ tokens with the exact bytes of each token
 - ``tokenizer_faults``: crashes and runaway growth in third-party tokenizers
 - ``windows``: documents longer than the context as overlapping windows
-- ``prefetch``: items computed ahead in another thread
 
 Scoring, generation, vectors:
 

@@ -25,7 +25,6 @@ from synthtools.lm.generation import (
 )
 from synthtools.lm.model_files import content_digest
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.prefetch import gathered
 from synthtools.lm.scores import (
     Candidates,
     OneByOneEngine,
@@ -35,6 +34,7 @@ from synthtools.lm.scores import (
     SequenceScores,
 )
 from synthtools.lm.token_budget import Spending
+from synthtools.scale.prefetch import gathered
 
 _BYTES_A_TOKEN = 4
 

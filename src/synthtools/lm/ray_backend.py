@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings
-from synthtools.lm.prefetch import gathered
 from synthtools.lm.scores import (
     PoolingEngine,
     ScoreRequest,
@@ -21,6 +20,7 @@ from synthtools.lm.scores import (
     SequenceScores,
 )
 from synthtools.scale.actor_pool import HeldObject, open_on_actors
+from synthtools.scale.prefetch import gathered
 from synthtools.scale.ray_cluster import RayCluster, connect
 from synthtools.scale.threads import results
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from synthtools.errors import RecordError, TextError
 from synthtools.lm.embedding_model import EmbeddingModel
-from synthtools.lm.prefetch import overlapped
 from synthtools.lm.scorer import NO_PROMPT, Tokenised
 from synthtools.records.added_column import Column
 from synthtools.records.batch import MISSING, ArrowBatch, Batch
@@ -18,6 +17,7 @@ from synthtools.records.record_faults import no_field, without
 from synthtools.records.rejects import LateRejects, Rejects
 from synthtools.records.transform import in_calls, kept_mask, without_failing
 from synthtools.records.vector_file import VectorFile
+from synthtools.scale.prefetch import overlapped
 
 if TYPE_CHECKING:
     from synthtools.text.density_sketch import DensitySketch

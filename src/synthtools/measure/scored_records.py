@@ -25,7 +25,6 @@ from typing import NamedTuple
 import numpy as np
 
 from synthtools.lm.generation import Answer
-from synthtools.lm.prefetch import gathered, overlapped
 from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import ScoreRequest, Scores
 from synthtools.lm.text_tokenizer import TextTokenizer
@@ -34,6 +33,7 @@ from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch
 from synthtools.records.rejects import Rejects
 from synthtools.records.transform import in_calls, without_failing
+from synthtools.scale.prefetch import gathered, overlapped
 
 # Min-K% and Min-K%++ use one in so many tokens (20 %, as in the papers), rounded down.
 _LOWEST = 5

@@ -243,8 +243,8 @@ def _measure(
     run: Run, surveys: list[SourceSurvey], groups: dict[str, list[Shard]], options: Options
 ) -> None:
     """The first pass: sizes and keys of all documents."""
-    from synthtools.lm.prefetch import prefetched
     from synthtools.records.record_keys import ID_FIELD, hashes
+    from synthtools.scale.prefetch import prefetched
 
     sizes = _sizes(options)
 

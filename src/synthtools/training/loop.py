@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from synthtools.errors import SynthError
-from synthtools.lm.prefetch import prefetched
+from synthtools.scale.prefetch import prefetched
 from synthtools.training import checkpoint, parallel
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Progress, Settings, Step

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from synthtools.errors import SynthError
-from synthtools.lm.prefetch import prefetched
 from synthtools.records.output_lock import OutputLock
 from synthtools.records.rejects import KeptRejects, Rejects, replay_rejects
+from synthtools.scale.prefetch import prefetched
 from synthtools.training.corpus import (
     REJECTS,
     Corpus,

@@ -10,8 +10,8 @@ from contextvars import copy_context
 import pytest
 
 from synthtools.errors import KEYWORDS, parameter
-from synthtools.lm.prefetch import overlapped, prefetched
 from synthtools.lm.server.server_pool import DaemonThreads
+from synthtools.scale.prefetch import overlapped, prefetched
 
 
 def until(condition: Callable[[], bool]) -> bool:
