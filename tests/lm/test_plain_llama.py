@@ -81,7 +81,9 @@ def test_states_and_logits_have_the_bits_of_transformers(
     assert sum(one.numel() for one in ours.parameters()) == theirs.num_parameters()
     size = theirs.config.vocab_size
     generator = torch.Generator().manual_seed(0)
-    for rows, length in [(1, 1), (1, 8), (5, 16), (3, 64), (2, 100)]:
+    # Few tokens of the large model: a CPU may emulate bfloat16.
+    shapes = [(1, 8), (2, 16)] if name == SMOLLM2 else [(1, 1), (1, 8), (5, 16), (3, 64), (2, 100)]
+    for rows, length in shapes:
         ids = torch.randint(0, size, (rows, length), generator=generator)
         with torch.inference_mode():
             states = [one.base_model(input_ids=ids).last_hidden_state for one in (ours, theirs)]
