@@ -48,6 +48,7 @@ def records(tmp_path_factory):
 
 
 @needs_wheel
+@pytest.mark.nightly  # a conversion of smollm2 takes half a minute on a slow machine
 def test_two_processes_at_once_convert_one_model_right(environment, records, file):
     words = ("ppl", records, "--summary", "--json", "--model")
     runs = [running.start(*words, name, env=os.environ) for name in ("smollm2", file)]
@@ -77,6 +78,7 @@ def test_weights_are_those_of_the_file(environment, file):
 
 
 @needs_wheel
+@pytest.mark.nightly  # a conversion of smollm2 takes half a minute on a slow machine
 def test_what_a_killed_conversion_left_is_no_model(environment, file):
     done = Path(models.converted("smollm2"))
     models.converted.cache_clear()
