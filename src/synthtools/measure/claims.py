@@ -4,7 +4,7 @@ A claim is a chain of comparisons between cells. It is computed separately for e
 by the cells of a repetition (its seed, its data) cancel. For each comparison, the difference in the claimed direction
 has a mean and a 95 % interval over the repetitions, and a verdict: reproduced if the interval is above 0, contradicted
 if it is below, inconclusive if it contains 0 or there is none; untested if the caller says so, or if a run that it
-depends on is no better than its floor. A claim of a known value, ``left = right ± tolerance``, is tested against that
+depends on does not beat its floor. A claim of a known value, ``left = right ± tolerance``, is tested against that
 value: reproduced if the mean is within the tolerance and the interval contains the value, even if few repetitions make
 it wide, or if the whole interval is within the tolerance; contradicted if the mean is outside and the interval does not
 contain the value. Verdicts are not corrected for the number of claims.
@@ -88,8 +88,8 @@ def judged(
         untested: why no claim is tested.
 
     Returns:
-        ``claim``, ``expression``, ``verdict``; ``reason`` if it is untested, or there is no interval or one of
-        width 0; ``repetitions`` that all cells have, ``left_out``: those that only some have; ``weakest``:
+        ``claim``, ``expression``, ``verdict``; ``reason`` of an untested claim, of a missing interval, or of
+        one of width 0; ``repetitions`` that all cells have, ``left_out``: those that only some have; ``weakest``:
         the text of the weakest comparison, and its ``difference``; ``comparisons``: all.
     """
     sides = [claim.chain[0].left, *(one.right for one in claim.chain)]
@@ -127,7 +127,7 @@ def judged(
 def _no_better(
     group_of: dict[Cell, RunGroup], shared: list[Repetition], floors: Mapping[str, str | float]
 ) -> str | None:
-    """A cell that is no better than its floor, or whose floor is not known."""
+    """A cell that does not beat its floor, or whose floor is unknown."""
     for cell, group in group_of.items():
         floor, values, of = floors.get(cell.name), group.values[cell.name], label(group.fields)
         if isinstance(floor, float):

@@ -220,7 +220,7 @@ def heaps(words: np.ndarray, distinct: np.ndarray) -> dict[str, Any]:
 
     Returns:
         ``k``, ``beta``, their ``*_interval``, ``r_squared``, ``points`` and the ``curve`` (at most
-        200 points of it); the numbers are None, with a ``reason``, if there is no fit.
+        200 points of it); without a fit the numbers are None, and ``reason`` says why.
     """
     names = ("k", "k_interval", "beta", "beta_interval", "r_squared")
     if len(words) < _FEWEST_POINTS:

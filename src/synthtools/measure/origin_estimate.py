@@ -120,7 +120,7 @@ class OriginEstimator:
         )
 
     def _unfit(self, judged: int, short: int, other: int) -> str | None:
-        """Why there is no estimate, before any computation; None if there may be one."""
+        """The reason to refuse an estimate before computing one; None to go on."""
         if short > judged + other:
             return (
                 f"{short:,} of {judged + short + other:,} documents are too short: take fewer "

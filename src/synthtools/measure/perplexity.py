@@ -82,8 +82,8 @@ class Summary:
 
         Args:
             scored_bytes: of each text (see ``document_score``).
-            logprobs: float32 [n] of each; None if only sums are known, and there is no histogram of token
-                probabilities.
+            logprobs: float32 [n] of each; None if only sums are known; the histogram of token
+                probabilities is then left out.
         """
         self._documents += len(scores)
         known = [
