@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.devices import choose, device_list, torch_dtype
+from synthtools.lm.load_errors import load_errors
 from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.open_models import open_model
@@ -280,6 +281,14 @@ def test_a_hub_out_of_reach_is_told_soon_and_in_one_line(tmp_path: Path) -> None
     # Without a look beforehand, it would be six attempts in half a minute for every file.
     assert 1 <= len(calls) <= 2
     hub.close()
+
+
+def test_a_fault_of_the_builtin_model_is_not_called_an_unknown_name() -> None:
+    with (
+        pytest.raises(SynthError, match="^builtin: cannot be loaded: disk error$"),
+        load_errors("builtin"),
+    ):
+        raise OSError("disk error")
 
 
 def test_a_tokenizer_of_another_size_is_refused(

@@ -127,6 +127,6 @@ def _explanation(name: str, error: Exception) -> str:
         return "no such model directory"
     elif "safetensors" in text and "does not appear" in text:
         return "has no safetensors weights; ask for a revision that has, or convert it"
-    elif isinstance(error, OSError):
+    elif isinstance(error, OSError) and name != BUILTIN:
         return _NOT_THERE
     return f"cannot be loaded: {text[:200]}"
